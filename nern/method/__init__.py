@@ -1,0 +1,1 @@
+"""The science: pure tensors in, tensors out. Knows nothing of files, configuration or Snakemake."""

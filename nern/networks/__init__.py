@@ -1,0 +1,1 @@
+"""Original networks: CIFAR ResNets, torchvision networks and user modules, their learnable weights and feature maps."""

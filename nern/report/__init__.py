@@ -1,0 +1,1 @@
+"""From metrics files to one long frame, statistics, tables and figures beside the published values."""
