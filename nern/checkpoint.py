@@ -1,0 +1,194 @@
+"""Files that are whole or not there: atomic writes, checked reads, and the state of a running stage.
+
+A write goes to a temporary file in the same folder, is flushed to disk, and is renamed over the target, so that a
+kill between any two instructions leaves the old file or the new one. Tensors are safetensors: loading runs no code.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from nern.errors import NernError
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal; NernError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise NernError(f"{path}: cannot be read ({error.strerror}); make it again with its stage") from None
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, atomically and durably; its folder is made if need be.
+
+    Raises:
+        NernError: the folder is not writable, or the disk is full. The old file is untouched.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise NernError(f"{path}: cannot be written ({error.strerror}); free space or mend the permissions") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """`write_bytes` of a mapping as indented JSON in its own order; NaN and infinity are refused (ValueError)."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A mapping from a JSON file; NernError if the file is missing or holds something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NernError(f"{path}: cannot be read ({error.strerror}); make it with its stage first") from None
+    except (ValueError, RecursionError) as error:
+        raise NernError(f"{path}: is no valid JSON ({error}); delete it and run its stage again") from None
+    if not isinstance(value, dict):
+        raise NernError(f"{path}: holds no JSON object; delete it and run its stage again")
+    return value
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    plain = {key: value for key, value in metadata.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
+        digest.update(safetensors.torch.save({"t": tensor}))
+    return digest.hexdigest()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Tensors and text as one safetensors file with a checksum of its content; atomic."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    marked = dict(metadata) | {"sha256": _digest(plain, metadata)}
+    write_bytes(path, _ordered_save(plain, marked))
+
+
+def _ordered_save(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """Safetensors bytes with the header's keys in one order (the library's own varies from process to process)."""
+    blob = safetensors.torch.save(tensors, metadata)
+    size = int.from_bytes(blob[:8], "little")
+    header = json.loads(blob[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + blob[8 + size :]
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and text of a file of `write_tensors`.
+
+    Raises:
+        NernError: the file is missing, truncated, or not what was written.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, safetensors.SafetensorError) as error:
+        raise NernError(f"{path}: cannot be read ({error}); make it again with its stage") from None
+    if metadata.get("sha256") != _digest(tensors, metadata):
+        raise NernError(f"{path}: its checksum does not fit its content; delete it and run its stage again")
+    return tensors, metadata
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; a second process leaves with one sentence. The kernel frees it when a process dies.
+
+    Raises:
+        NernError: another process works in the folder, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a")
+    except OSError as error:
+        raise NernError(f"{folder}: cannot be written ({error.strerror}); mend its permissions") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NernError(f"{folder}: another process is working on it; wait for it, or end it first") from None
+        yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a living process holds the folder's lock."""
+    try:
+        with (folder / ".lock").open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class State:
+    """The resumable state of one running stage: the newest and the one before it, keyed by a fingerprint."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.newest = folder / "state.safetensors"
+        self.previous = folder / "state.previous.safetensors"
+        self.key = key
+
+    def save(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+        """Write a new state; the newest so far becomes the previous one."""
+        if self.newest.exists():
+            self.newest.replace(self.previous)
+        write_tensors(self.newest, tensors, dict(metadata) | {"key": self.key})
+
+    def load(self, warn: Callable[[str], None]) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+        """The newest sound state of this key, or None. A damaged one is set aside; `warn` gets a sentence."""
+        for path in (self.newest, self.previous):
+            if not path.exists():
+                continue
+            try:
+                tensors, metadata = read_tensors(path)
+            except NernError as error:
+                aside = path.with_suffix(".damaged")
+                path.replace(aside)
+                warn(f"{error}; it is set aside as {aside.name} and the state before it is used")
+                continue
+            if metadata["key"] == self.key:
+                return tensors, metadata
+            warn(f"{path}: belongs to other settings or code; it is not used")
+        return None
+
+    def clear(self) -> None:
+        """Remove the states, at the end of the stage."""
+        self.newest.unlink(missing_ok=True)
+        self.previous.unlink(missing_ok=True)

@@ -1,0 +1,253 @@
+"""The matrix: which cells there are, where each artifact lies, and what each depends on.
+
+A path is an address and nothing else: every setting of a cell is found by its names in the configuration.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from nern.config import (
+    MODES,
+    Config,
+    Mode,
+    Network,
+    Original,
+    Protocol,
+    Settings,
+    Table,
+    Task,
+    layered,
+)
+from nern.errors import NernError
+
+RESULTS = "results"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_CELL = re.compile(
+    rf"{RESULTS}/(?P<task>{_NAME})/(?P<network>{_NAME})/(?P<smoothing>none|in-filter|cross-filter)"
+    rf"/h(?P<hidden>[1-9][0-9]{{0,8}})/(?P<variant>{_NAME})/seed(?P<seed>0|[1-9][0-9]{{0,8}})"
+)
+_ORIGINAL = re.compile(rf"{RESULTS}/(?P<task>{_NAME})/(?P<network>{_NAME})/originals/(?P<name>{_NAME})")
+
+
+@dataclass(frozen=True, order=True)
+class OriginalCell:
+    """One original network: `results/<task>/<network>/originals/<name>/`."""
+
+    task: str
+    network: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The folder of its files."""
+        return f"{RESULTS}/{self.task}/{self.network}/originals/{self.name}"
+
+    def permutation(self, mode: str) -> str:
+        """The file of its permutation for one smoothing mode."""
+        return f"{self.path}/permutation-{mode}.npz"
+
+    @classmethod
+    def parse(cls, path: str) -> "OriginalCell":
+        """The original of a path; NernError if the path is none."""
+        match = _ORIGINAL.fullmatch(path.removesuffix("/"))
+        if match is None:
+            raise NernError(f"{path!r} is no path of an original; it reads results/<task>/<network>/originals/<name>")
+        return cls(**match.groupdict())
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One fit of one predictor: `results/<task>/<network>/<smoothing>/h<hidden>/<variant>/seed<k>/`."""
+
+    task: str
+    network: str
+    smoothing: str
+    hidden: int
+    variant: str
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """The folder of its files."""
+        return f"{RESULTS}/{self.task}/{self.network}/{self.smoothing}/h{self.hidden}/{self.variant}/seed{self.seed}"
+
+    @classmethod
+    def parse(cls, path: str) -> "Cell":
+        """The cell of a path (its folder, or a file in it); NernError if the path is none."""
+        folder = re.sub(r"/[a-z]+\.(json|csv|safetensors)$", "", path.removesuffix("/"))
+        match = _CELL.fullmatch(folder)
+        if match is None:
+            raise NernError(
+                f"{path!r} is no path of a cell; it reads "
+                "results/<task>/<network>/<none|in-filter|cross-filter>/h<hidden>/<variant>/seed<k>"
+            )
+        names = match.groupdict()
+        return cls(
+            task=names["task"],
+            network=names["network"],
+            smoothing=names["smoothing"],
+            hidden=int(names["hidden"]),
+            variant=names["variant"],
+            seed=int(names["seed"]),
+        )
+
+
+class DataSettings(Settings):
+    """What decides a task's prepared images."""
+
+    task: str
+    title: str
+    classes: int
+    channels: int
+    images: dict[str, object]
+
+
+class OriginalSettings(Settings):
+    """What decides an original."""
+
+    data: DataSettings
+    mean: list[float]
+    std: list[float]
+    augmentation: dict[str, object]
+    architecture: dict[str, object]
+    recipe: Original
+
+
+class PermutationSettings(Settings):
+    """What decides a permutation, besides the weights that it orders."""
+
+    mode: Mode
+    learnable: str | list[int]
+    cosine_for_1x1: bool
+
+
+class FitSettings(Settings):
+    """What decides a fit: the resolved configuration that is stored beside its predictor."""
+
+    cell: str
+    original: OriginalSettings
+    permutation: PermutationSettings
+    hidden: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    protocol: Protocol
+
+
+def task_of(config: Config, name: str) -> Task:
+    """The settings of a task; NernError with the known names if there is none."""
+    if name not in config.tasks:
+        raise NernError(f"unknown task {name!r}: the configuration has {_names(config.tasks)}")
+    return config.tasks[name]
+
+
+def network_of(config: Config, task: str, name: str) -> Network:
+    """The settings of a network; NernError with the known names if there is none."""
+    networks = task_of(config, task).networks
+    if name not in networks:
+        raise NernError(f"unknown network {name!r}: task {task!r} has {_names(networks)}")
+    return networks[name]
+
+
+def data_path(task: str) -> str:
+    """The folder of a task's prepared images."""
+    return f"{RESULTS}/{task}/images"
+
+
+def data_settings(config: Config, task: str) -> DataSettings:
+    """What decides the prepared images of `task`. Where downloads are kept does not count."""
+    found = task_of(config, task)
+    images = found.images.model_dump(mode="json", exclude={"root", "workers"})
+    return DataSettings(task=task, title=found.title, classes=found.classes, channels=len(found.mean), images=images)
+
+
+def original_settings(config: Config, original: OriginalCell) -> OriginalSettings:
+    """What decides an original: its data, its architecture and its recipe."""
+    task, network = task_of(config, original.task), network_of(config, original.task, original.network)
+    if original.name not in config.originals:
+        raise NernError(f"unknown original {original.name!r}: the configuration has {_names(config.originals)}")
+    return OriginalSettings(
+        data=data_settings(config, original.task),
+        mean=task.mean,
+        std=task.std,
+        augmentation=task.augmentation.model_dump(mode="json"),
+        architecture=network.model_dump(mode="json", include={"architecture", "depth", "width", "shortcut"}),
+        recipe=layered(config.original, task.original, network.original, config.originals[original.name]),
+    )
+
+
+def permutation_settings(config: Config, original: OriginalCell, mode: str) -> PermutationSettings:
+    """What decides the permutation of an original for one smoothing mode."""
+    if mode not in MODES:
+        raise NernError(f"unknown smoothing mode {mode!r}: choose one of {', '.join(MODES)}")
+    network = network_of(config, original.task, original.network)
+    return PermutationSettings.model_validate(
+        {"mode": mode, "learnable": network.learnable, "cosine_for_1x1": network.cosine_for_1x1}
+    )
+
+
+def protocol_of(config: Config, cell: Cell) -> Protocol:
+    """The resolved protocol of a cell; NernError if its variant is unknown."""
+    task, network = task_of(config, cell.task), network_of(config, cell.task, cell.network)
+    if cell.variant not in config.variants:
+        raise NernError(f"unknown variant {cell.variant!r}: the configuration has {_names(config.variants)}")
+    return layered(config.protocol, task.protocol, network.protocol, config.variants[cell.variant])
+
+
+def original_of(config: Config, cell: Cell) -> OriginalCell:
+    """The original that a cell learns."""
+    return OriginalCell(cell.task, cell.network, protocol_of(config, cell).original)
+
+
+def fit_settings(config: Config, cell: Cell) -> FitSettings:
+    """The resolved settings of a cell; NernError if any of its names is unknown."""
+    original = original_of(config, cell)
+    return FitSettings(
+        cell=cell.path,
+        original=original_settings(config, original),
+        permutation=permutation_settings(config, original, cell.smoothing),
+        hidden=cell.hidden,
+        seed=cell.seed,
+        protocol=protocol_of(config, cell),
+    )
+
+
+def table_of(config: Config, name: str) -> Table:
+    """The settings of a table; NernError with the known names if there is none."""
+    if name not in config.tables:
+        raise NernError(f"unknown table {name!r}: the configuration has {_names(config.tables)}")
+    return config.tables[name]
+
+
+def table_cells(config: Config, name: str) -> list[Cell]:
+    """The cells of one table, in its order of rows."""
+    table = table_of(config, name)
+    return [
+        Cell(table.task, network, smoothing, hidden, variant, seed)
+        for network, sizes in table.sizes.items()
+        for hidden in sizes
+        for variant in table.variants
+        for smoothing in table.smoothing
+        for seed in config.seeds
+    ]
+
+
+def all_cells(config: Config) -> list[Cell]:
+    """Every cell that any table needs, once each, in the order of the tables."""
+    return list(dict.fromkeys(cell for name in config.tables for cell in table_cells(config, name)))
+
+
+def check(config: Config) -> None:
+    """Resolve every cell, so that a wrong name is found before anything runs. Raises NernError."""
+    for name in config.tables:
+        for cell in {(c.network, c.variant): c for c in table_cells(config, name)}.values():
+            try:
+                fit_settings(config, cell)
+            except NernError as error:
+                raise NernError(f"tables.{name}: {error}") from None
+
+
+def _names(known: Iterable[str]) -> str:
+    return ", ".join(known) or "none"
