@@ -6,7 +6,6 @@ A path is an address and nothing else: every setting of a cell is found by its n
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import Field
 
