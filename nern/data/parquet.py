@@ -1,0 +1,100 @@
+"""Images in parquet files, in the layout of the Hugging Face hub: a column of encoded images, a column of labels."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from nern.config import ParquetImages, expand
+from nern.data.decoding import Pixels, check_channels, decode, pixels
+from nern.data.splits import SPLITS, Splits
+from nern.errors import NernError
+
+
+def read_parquet(images: ParquetImages, where: str, channels: int) -> Splits:
+    """Both splits, each the concatenation of its files in the configuration's order.
+
+    Raises:
+        NernError: a file or a column is missing, or an image (named by its row) cannot be used.
+    """
+    check_channels(channels, where)
+    splits: Splits = {}
+    for split in SPLITS:
+        paths = images.train if split == "train" else images.test
+        decoded: list[Pixels] = []
+        labels: list[int] = []
+        for entry in paths:
+            _read_file(expand(entry, f"{where}.{split}"), images, f"{where}.{split}", channels, decoded, labels)
+        if not decoded:
+            raise NernError(f"{where}.{split}: its files hold no rows; give files with images")
+        splits[split] = (_stack(decoded), torch.tensor(labels, dtype=torch.int64))
+    return splits
+
+
+def _stack(decoded: list[Pixels]) -> Tensor:
+    return torch.from_numpy(np.stack(decoded))
+
+
+def _read_file(
+    path: Path, images: ParquetImages, where: str, channels: int, decoded: list[Pixels], labels: list[int]
+) -> None:
+    """Append one file's images and labels. Row groups are read one at a time: encoded bytes never pile up."""
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_columns(file.schema_arrow, images, f"{where}: {path}")
+            row = 0
+            for batch in file.iter_batches(batch_size=4096, columns=[images.image_column, images.label_column]):
+                contents = _contents(batch.column(images.image_column))
+                for content, label in zip(contents, batch.column(images.label_column).to_pylist(), strict=True):
+                    place = f"{where}: {path}: row {row}"
+                    decoded.append(_one(content, channels, place, decoded))
+                    if label is None:
+                        raise NernError(f"{place}: column {images.label_column!r} is empty; every image needs a label")
+                    labels.append(label)
+                    row += 1
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NernError(f"{where}: {path}: cannot be read as parquet ({reason}); give an existing file") from None
+
+
+def _check_columns(schema: Any, images: ParquetImages, where: str) -> None:
+    names = schema.names
+    for key, column in (("image_column", images.image_column), ("label_column", images.label_column)):
+        if column not in names:
+            raise NernError(f"{where}: has no column {column!r} but {', '.join(names)}; set {key} to one of them")
+    kind = schema.field(images.image_column).type
+    inner = [kind.field(i).name for i in range(kind.num_fields)] if pa.types.is_struct(kind) else []
+    if pa.types.is_struct(kind) and "bytes" in inner:
+        kind = kind.field("bytes").type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        raise NernError(
+            f"{where}: column {images.image_column!r} is {schema.field(images.image_column).type}, not encoded images "
+            "(binary, or a struct with a field 'bytes'); set image_column"
+        )
+    kind = schema.field(images.label_column).type
+    if not pa.types.is_integer(kind):
+        raise NernError(f"{where}: column {images.label_column!r} is {kind}, not an integer; set label_column")
+
+
+def _contents(column: Any) -> list[bytes | None]:
+    if pa.types.is_struct(column.type):
+        return [None if item is None else item["bytes"] for item in column.to_pylist()]
+    found: list[bytes | None] = column.to_pylist()
+    return found
+
+
+def _one(content: bytes | None, channels: int, where: str, before: list[Pixels]) -> Pixels:
+    if content is None:
+        raise NernError(f"{where}: holds no image bytes; every row needs an encoded image")
+    found = pixels(decode(content, channels, where))
+    if before and found.shape != before[0].shape:
+        height, width = before[0].shape[1:]
+        raise NernError(
+            f"{where}: the image is {found.shape[1]}x{found.shape[2]} pixels but those before it are "
+            f"{height}x{width}; bring all images to one size, or use the folder source, which crops"
+        )
+    return found
