@@ -1,13 +1,18 @@
-"""Stage `prepare_data`: a task's images, read once from their source into `results/<task>/images/`."""
+"""Stage `prepare_data`: a task's images, read once from their source into `results/<task>/images/`.
+
+Images that are streamed stay where they are; only the manifest is written.
+"""
 
 import logging
 from pathlib import Path
 
 from nern import checkpoint
-from nern.config import Config
+from nern.config import Config, FolderImages
 from nern.data import prepared
+from nern.data.decoding import check_channels
+from nern.data.folders import list_splits, listing_digest
 from nern.data.sources import read_source
-from nern.matrix import data_path, data_settings, task_of
+from nern.matrix import DataSettings, data_path, data_settings, task_of
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +27,21 @@ def run(config: Config, task: str) -> None:
     folder, where = Path(data_path(task)), f"tasks.{task}.images"
     with checkpoint.exclusive(folder):
         log.info("%s: reading %s (%s)", task, found.title, found.images.source)
-        splits = read_source(found.images, where, len(found.mean))
-        prepared.write(folder, splits, settings)
-    counts = ", ".join(f"{len(labels)} {split}" for split, (_, labels) in splits.items())
-    log.info("%s: wrote %s images to %s", task, counts, folder)
+        if isinstance(found.images, FolderImages) and found.images.streaming:
+            _list(found.images, folder, settings, where)
+        else:
+            splits = read_source(found.images, where, settings.channels, settings.classes)
+            log.info("%s: writing %s", task, folder)
+            prepared.write(folder, splits, settings)
+    counts = prepared.read_manifest(folder).counts
+    log.info("%s: %s images in %s", task, " and ".join(f"{n} {split}" for split, n in counts.items()), folder)
+
+
+def _list(images: FolderImages, folder: Path, settings: DataSettings, where: str) -> None:
+    """Write the manifest of images that are decoded where they lie."""
+    check_channels(settings.channels, where)
+    listings = list_splits(images, where, settings.classes)
+    digests = {split: listing_digest(listing) for split, listing in listings.items()}
+    counts = {split: len(listing) for split, listing in listings.items()}
+    shape = (settings.channels, images.size, images.size)
+    prepared.write_manifest(folder, settings, shape, counts, digests, {}, streaming=True)

@@ -1,0 +1,133 @@
+"""One step of training the predictor (paper, sections 3.2 to 3.4).
+
+The paper predicts every kernel in every step and lets only a sample of them pass gradients back. Here:
+
+- With distillation, all kernels are predicted without a graph, the gradient of the objective with respect to them is
+  computed, and the sampled ones are predicted once more with a graph that carries their share back. Same gradient.
+- Without distillation, only the sample is predicted. The gradient of the root of the global mean squared error, at a
+  kernel, is its error divided by the global RMSE; that one number comes from a table of each kernel's squared error
+  when it was last sampled. The table starts exact, and every kernel is seen again after a few steps.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from nern.config import Losses, Phase
+from nern.method.kernels import KernelLayout
+from nern.method.predictor import CoordinateTable, Predictor
+from nern.method.sampling import Sample, Sampler
+
+
+class Distiller(Protocol):
+    """Gives the gradient of α·L_KD + β·L_FMD with respect to the reconstructed kernels on a batch of images."""
+
+    def __call__(self, images: Tensor, kernels: list[Tensor], losses: Losses) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Gradients of each layer's shape, L_KD and L_FMD."""
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """The losses of one step, scalars on the device. L_KD and L_FMD are None where no network was run."""
+
+    reconstruction: Tensor
+    output: Tensor | None = None
+    features: Tensor | None = None
+
+
+def cosine_lr(step: int, steps: int, start: float, end: float) -> float:
+    """The learning rate of step 0 … steps − 1: half a cosine from `start` down towards `end`."""
+    return end + (start - end) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def needs_network(phase: Phase, step: int, *, gradient: bool) -> bool:
+    """Whether a step of the phase has to run a network: not in the warm-up, nor where distillation weighs nothing."""
+    return gradient and step >= phase.warmup and (phase.losses.alpha > 0 or phase.losses.beta > 0)
+
+
+class PredictorStep:
+    """Gradients of the objective in the predictor's parameters."""
+
+    def __init__(self, predictor: Predictor, table: CoordinateTable, layout: KernelLayout, target: Tensor) -> None:
+        """Set up the step.
+
+        Args:
+            predictor: its parameters get the gradients.
+            table: coordinates of all kernels, in the layout's order.
+            layout: between rows and weights.
+            target: rows [n, k²] of the original's kernels.
+        """
+        self.predictor, self.table, self.layout, self.target = predictor, table, layout, target
+        self.mask = layout.mask(target.device)
+        self.errors = self._squared_errors()
+
+    def _error(self, predicted: Tensor, indices: Tensor | None = None) -> Tensor:
+        target, mask = self.target, self.mask
+        if indices is not None:
+            target = target[indices]
+            mask = None if mask is None else mask[indices]
+        error = predicted - target
+        return error if mask is None else error * mask
+
+    @torch.no_grad()
+    def _squared_errors(self) -> Tensor:
+        """[n] the squared error of every kernel now."""
+        return self._error(self.table.predict(self.predictor)).square().sum(1)
+
+    def _reconstruction(self, losses: Losses) -> tuple[Tensor, Tensor]:
+        """L_recon, and the factor that turns an error into its gradient."""
+        norm, count = self.errors.sum().sqrt(), self.layout.parameters
+        # the smallest float keeps the gradient of a perfect reconstruction 0, not 0/0
+        safe = norm.clamp_min(torch.finfo(norm.dtype).tiny)
+        if losses.form == "text":
+            return norm / count, losses.reconstruction / (count * safe)
+        return norm / math.sqrt(count), losses.reconstruction / (math.sqrt(count) * safe)
+
+    def reconstruct(self, sample: Sample, losses: Losses) -> StepLosses:
+        """A step on L_recon alone: no network is run, and only the sample is predicted."""
+        predicted = self.table.predict(self.predictor, sample.indices)
+        error = self._error(predicted.detach(), sample.indices)
+        self.errors[sample.indices] = error.square().sum(1)
+        loss, factor = self._reconstruction(losses)
+        self._backward(predicted, error * factor, sample)
+        return StepLosses(loss)
+
+    def distill(self, sample: Sample, losses: Losses, images: Tensor, distiller: Distiller) -> StepLosses:
+        """A step on the whole objective, on a batch of images."""
+        everything = len(sample.indices) == len(self.table)
+        with torch.set_grad_enabled(everything):
+            rows = self.table.predict(self.predictor)
+        gradients, output, features = distiller(images, self.layout.weights(rows.detach()), losses)
+        error = self._error(rows.detach())
+        self.errors = error.square().sum(1)
+        loss, factor = self._reconstruction(losses)
+        gradient = error * factor + self.layout.rows(gradients)
+        if everything:
+            self._backward(rows, gradient, Sample(sample.indices, None))
+        else:
+            predicted = self.table.predict(self.predictor, sample.indices)
+            self._backward(predicted, gradient[sample.indices], sample)
+        return StepLosses(loss, output, features)
+
+    def _backward(self, predicted: Tensor, gradient: Tensor, sample: Sample) -> None:
+        for parameter in self.predictor.parameters():
+            parameter.grad = None
+        if sample.weights is not None:
+            gradient = gradient * sample.weights.unsqueeze(1)
+        predicted.backward(gradient)
+
+
+def training_sampler(phase: Phase, layout: KernelLayout, target: Tensor, seed: int) -> Sampler:
+    """The sampler of a phase; `target` are the original's rows [n, k²]."""
+    sampling = phase.sampling
+    return Sampler(
+        sampling.method,
+        sampling.kernels,
+        layers=layout.counts,
+        norms=target.norm(dim=1),
+        uniform_probability=sampling.uniform_probability,
+        seed=seed,
+    )

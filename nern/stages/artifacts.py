@@ -1,0 +1,136 @@
+"""The files that stages hand to each other: an original, its permutations, and a rebuilt network."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nern import checkpoint
+from nern.config import Config, fingerprint
+from nern.errors import NernError
+from nern.matrix import OriginalCell, network_of, original_settings, permutation_settings, task_of
+from nern.method.permutation import in_filter_order, overhead_bits
+from nern.networks.learnable import learnable_layers
+from nern.networks.loading import load_weights
+from nern.networks.zoo import build
+
+
+@dataclass(frozen=True)
+class TrainedOriginal:
+    """An original network, on the CPU and in evaluation mode, with the names of its learnable layers."""
+
+    module: nn.Module
+    layers: list[str]
+    sha256: str
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The learnable weights, [F, C, height, width] each."""
+        return [self.module.get_submodule(name).weight.detach() for name in self.layers]  # type: ignore[misc]
+
+    @property
+    def shapes(self) -> list[tuple[int, int, int, int]]:
+        """Their shapes."""
+        return [(w.shape[0], w.shape[1], w.shape[2], w.shape[3]) for w in self.weights]
+
+
+def build_network(config: Config, task: str, network: str) -> nn.Module:
+    """The untrained architecture of a network of the configuration."""
+    settings, found = network_of(config, task, network), task_of(config, task)
+    return build(
+        settings.architecture,
+        classes=found.classes,
+        in_channels=len(found.mean),
+        depth=settings.depth,
+        width=settings.width,
+        shortcut=settings.shortcut,
+    )
+
+
+def network_file(original: OriginalCell) -> Path:
+    """Where the weights of an original lie."""
+    return Path(original.path) / "network.safetensors"
+
+
+def load_original(config: Config, original: OriginalCell) -> TrainedOriginal:
+    """The trained original of a cell.
+
+    Raises:
+        NernError: it is missing, damaged, or was made with other settings than the configuration's.
+    """
+    path = network_file(original)
+    if not path.exists():
+        raise NernError(f"{path}: is missing; run: nern train-original {original.path}")
+    tensors, metadata = checkpoint.read_tensors(path)
+    if metadata.get("fingerprint") != fingerprint(original_settings(config, original)):
+        raise NernError(f"{path}: was made with other settings; run: nern train-original {original.path}")
+    module = build_network(config, original.task, original.network)
+    load_weights(module, tensors, str(path))
+    learnable = network_of(config, original.task, original.network).learnable
+    return TrainedOriginal(module.eval(), learnable_layers(module, include=learnable), checkpoint.sha256(path))
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """The order of every learnable layer for one smoothing mode: the kernel f·C + c at each position."""
+
+    orders: list[Tensor]
+    overhead_bits: float
+    sha256: str
+
+
+def write_permutation(path: Path, arrays: dict[str, Tensor], facts: dict[str, str]) -> None:
+    """Write a permutation's arrays and facts as npz, atomically. Integers only: reading runs no code."""
+    buffer = io.BytesIO()
+    values = {name: np.asarray(array.to(torch.int32)) for name, array in arrays.items()}
+    np.savez(buffer, allow_pickle=False, **values, **{key: np.array(value) for key, value in facts.items()})
+    checkpoint.write_bytes(path, buffer.getvalue())
+
+
+def load_permutation(config: Config, original: OriginalCell, mode: str, trained: TrainedOriginal) -> Permutation:
+    """The permutation of an original for one smoothing mode.
+
+    Raises:
+        NernError: it is missing, damaged, or belongs to other settings or to another original.
+    """
+    path = Path(original.permutation(mode))
+    again = f"run: nern permute {original.path} --mode {mode}"
+    if not path.exists():
+        raise NernError(f"{path}: is missing; {again}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            values = {name: file[name] for name in file.files}
+        facts = {key: str(values[key]) for key in ("fingerprint", "original")}
+    except (OSError, ValueError, KeyError, EOFError, __import__("zipfile").BadZipFile) as error:
+        raise NernError(f"{path}: is no readable permutation ({error}); {again}") from None
+    if facts["fingerprint"] != fingerprint(permutation_settings(config, original, mode)):
+        raise NernError(f"{path}: was made with other settings; {again}")
+    if facts["original"] != trained.sha256:
+        raise NernError(f"{path}: belongs to another original than {network_file(original)}; {again}")
+    orders, bits = [], 0.0
+    for layer, (filters, channels, _, _) in enumerate(trained.shapes):
+        try:
+            if mode == "none":
+                order = torch.arange(filters * channels)
+            elif mode == "cross-filter":
+                order = torch.from_numpy(values[f"order.{layer}"]).long()
+            else:
+                parts = (torch.from_numpy(values[f"{name}.{layer}"]).long() for name in ("filters", "channels"))
+                order = in_filter_order(*parts)
+        except (KeyError, IndexError, RuntimeError, TypeError) as error:
+            raise NernError(f"{path}: does not fit layer {layer} ({error}); {again}") from None
+        if not torch.equal(order.sort().values, torch.arange(filters * channels)):
+            raise NernError(f"{path}: layer {layer} is no permutation of {filters * channels} kernels; {again}")
+        orders.append(order)
+        bits += overhead_bits(mode, filters, channels)
+    return Permutation(orders, bits, checkpoint.sha256(path))
+
+
+@torch.no_grad()
+def rebuild(module: nn.Module, layers: list[str], weights: list[Tensor]) -> None:
+    """Write weights into the learnable layers of a network: the reconstructed network, all else the original's."""
+    for name, weight in zip(layers, weights, strict=True):
+        module.get_submodule(name).weight.copy_(weight)  # type: ignore[operator]

@@ -1,0 +1,124 @@
+"""What every stage does first and last: choose the device, set threads, show progress, record the run."""
+
+import datetime
+import logging
+import os
+import sys
+import time
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from nern.config import Execution
+from nern.errors import NernError
+from nern.provenance import code_digest, git_commit, processor, versions
+
+log = logging.getLogger(__name__)
+
+
+def start(execution: Execution, threads: int) -> torch.device:
+    """Set up torch for one stage and return its device.
+
+    Denormal floats are flushed to zero: early in a fit they make a CPU several times slower. Only deterministic
+    kernels are used and TF32 is off, so that the same inputs give the same bytes.
+
+    Raises:
+        NernError: the device is not there.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    wanted = execution.device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise NernError(
+            f"execution.device: {wanted} asked for, but torch sees {torch.cuda.device_count()} GPUs; "
+            "set it to auto or cpu, or install a CUDA build of torch"
+        )
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """The device as tables and metrics name it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({processor()})"
+
+
+def provenance(stage: str, inputs: dict[str, str]) -> dict[str, Any]:
+    """What is the same in every run of a stage on one machine: code, versions, digests of the inputs."""
+    return {
+        "code": {stage: code_digest(f"nern.stages.{stage}")},
+        "inputs": inputs,
+        "versions": versions(),
+        "git_commit": git_commit(),
+    }
+
+
+class Run:
+    """Wall time of a stage over all its attempts, and its progress: a bar on a terminal, plain lines in a log."""
+
+    def __init__(self, name: str, total: int, *, done: int = 0, seconds: float = 0.0, save_every: float) -> None:
+        """Start the clock.
+
+        Args:
+            name: shown before the numbers.
+            total: steps of the whole stage.
+            done: steps that an earlier attempt saved.
+            seconds: wall time of the earlier attempts, up to the state that this one resumes.
+            save_every: seconds between saved states.
+        """
+        self.name, self.total, self.first, self.seconds_before = name, total, done, seconds
+        self.started = self.saved = self.printed = time.monotonic()
+        self.save_every = save_every
+        self.bar = tqdm(total=total, initial=done, desc=name, unit="it", disable=not sys.stderr.isatty(), leave=False)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far, in seconds."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def wants_line(self) -> bool:
+        """Whether it is time to show a loss; reading one makes the host wait for the device."""
+        return time.monotonic() - self.printed >= (1.0 if not self.bar.disable else 10.0)
+
+    def step(self, done: int, **values: float) -> None:
+        """Tell that `done` steps are behind us; with values, show them."""
+        self.bar.update(done - self.bar.n if not self.bar.disable else 0)
+        if not values:
+            return
+        self.printed = time.monotonic()
+        if not self.bar.disable:
+            self.bar.set_postfix({key: f"{value:.4g}" for key, value in values.items()})
+            return
+        rate = (done - self.first) / max(self.printed - self.started, 1e-9)
+        left = datetime.timedelta(seconds=round((self.total - done) / max(rate, 1e-9)))
+        shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+        log.info("%s: %d/%d, %.1f it/s, ETA %s, %s", self.name, done, self.total, rate, left, shown)
+
+    def wants_save(self) -> bool:
+        """Whether it is time to save the state; asking starts the next wait."""
+        if time.monotonic() - self.saved < self.save_every:
+            return False
+        self.saved = time.monotonic()
+        return True
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        self.bar.close()
+
+    def record(self, device: torch.device) -> dict[str, Any]:
+        """What differs from run to run; kept apart from metrics, which are equal byte for byte."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        return {
+            "wall_seconds": round(self.seconds, 3),
+            "finished": now,
+            "threads": torch.get_num_threads(),
+            "device": device_name(device),
+            "host_processor": processor(),
+        }
