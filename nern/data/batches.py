@@ -1,6 +1,6 @@
 """What a training step asks for: `batch(step)`, normalized, on the device, and the same after a killed run.
 
-Prepared images with augmentation, and noise, live here; images streamed from disk in `nern.data.streaming`.
+One interface over three kinds: prepared images with augmentation, images streamed from disk, and noise.
 """
 
 from abc import ABC, abstractmethod
@@ -11,8 +11,12 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from nern.config import Augmentation, Config
+from nern.config import Augmentation, Config, FolderImages, expand
 from nern.data import pipeline, prepared
+from nern.data.folders import Listing, list_folder
+from nern.data.splits import Split
+from nern.data.streaming import EvaluationSteps, Stream, TrainingSteps
+from nern.errors import NernError
 from nern.matrix import data_path, data_settings, task_of
 from nern.seeding import generator
 
@@ -105,6 +109,25 @@ class ImageBatches(LabeledBatches):
         return inputs, labels[0] if len(labels) == 1 else torch.cat(labels)
 
 
+class StreamedBatches(LabeledBatches):
+    """Training images decoded, cropped and flipped by worker processes, normalized on the device."""
+
+    def __init__(
+        self, stream: Stream, *, count: int, mean: list[float], std: list[float], channels_last: bool = False
+    ) -> None:
+        self.stream, self.count, self.channels_last = stream, count, channels_last
+        self.mean, self.std = (torch.tensor(values, device=stream.device) for values in (mean, std))
+
+    def labeled(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs float32 [b, C, H, W] and labels int64 [b] of one step, on the device."""
+        images, labels = self.stream.get(step)
+        return pipeline.normalize(images, self.mean, self.std, channels_last=self.channels_last), labels
+
+    def close(self) -> None:
+        """End the workers."""
+        self.stream.close()
+
+
 class NoiseBatches(TrainingBatches):
     """Noise in place of images (paper, section 4.3, data-free). Drawn on the device: CPU and GPU draw differently."""
 
@@ -131,6 +154,26 @@ class NoiseBatches(TrainingBatches):
         return drawn.contiguous(memory_format=self.layout)
 
 
+def _listing(config: Config, task: str, split: Split) -> tuple[FolderImages, Listing] | None:
+    """The images of a task that streams, checked against its manifest; None if its images are prepared.
+
+    Raises:
+        NernError: the folder has changed since it was listed.
+    """
+    settings, where = task_of(config, task), f"tasks.{task}.images"
+    if not (isinstance(settings.images, FolderImages) and settings.images.streaming):
+        return None
+    manifest = prepared.read_manifest(Path(data_path(task)), data_settings(config, task))
+    entry = settings.images.train if split == "train" else settings.images.test
+    listing = list_folder(expand(entry, f"{where}.{split}"), f"{where}.{split}")
+    if len(listing) != manifest.counts[split]:
+        raise NernError(
+            f"{where}.{split}: {listing.root} has {len(listing)} images, but {manifest.counts[split]} when it was "
+            "listed; run prepare_data again"
+        )
+    return settings.images, listing
+
+
 def training_images(
     config: Config,
     task: str,
@@ -141,18 +184,34 @@ def training_images(
     device: torch.device | str,
     channels_last: bool = False,
 ) -> LabeledBatches:
-    """The task's training images with augmentation, from its prepared folder."""
+    """The task's training images with augmentation, from its prepared folder or streamed.
+
+    Raises:
+        NernError: the task's images are not prepared, or for other settings.
+    """
     settings = task_of(config, task)
-    images = prepared.load(Path(data_path(task)), "train", device, data_settings(config, task))
-    return ImageBatches(
-        images,
-        mean=settings.mean,
-        std=settings.std,
-        augmentation=settings.augmentation,
-        batch=batch,
-        seed=seed,
-        purpose=purpose,
-        channels_last=channels_last,
+    streamed = _listing(config, task, "train")
+    if streamed is None:
+        return ImageBatches(
+            prepared.load(Path(data_path(task)), "train", device, data_settings(config, task)),
+            mean=settings.mean,
+            std=settings.std,
+            augmentation=settings.augmentation,
+            batch=batch,
+            seed=seed,
+            purpose=purpose,
+            channels_last=channels_last,
+        )
+    if settings.augmentation.padding:
+        raise NernError(
+            f"tasks.{task}.augmentation.padding: streamed images are cropped at a random area and shape instead; set 0"
+        )
+    images, listing = streamed
+    flip, channels = settings.augmentation.flip, len(settings.mean)
+    steps = TrainingSteps(listing, channels, images.size, batch, flip=flip, seed=seed, purpose=purpose)
+    stream = Stream(steps, listing.root, workers=images.workers, device=device)
+    return StreamedBatches(
+        stream, count=len(listing), mean=settings.mean, std=settings.std, channels_last=channels_last
     )
 
 
@@ -192,19 +251,38 @@ def training_batches(
     )
 
 
-class TestBatches:
+class EvaluationBatches:
     """The test split in order, normalized, the last batch perhaps smaller. Iterate as often as needed."""
 
     def __init__(
         self, config: Config, task: str, *, batch: int, device: torch.device | str, channels_last: bool = False
     ) -> None:
         settings = task_of(config, task)
-        self.images = prepared.load(Path(data_path(task)), "test", device, data_settings(config, task))
+        self.size, self.device, self.channels_last = batch, device, channels_last
         self.mean, self.std = (torch.tensor(values, device=device) for values in (settings.mean, settings.std))
-        self.count, self.size, self.channels_last = len(self.images.labels), batch, channels_last
+        self._streamed = _listing(config, task, "test")
+        if self._streamed is None:
+            self._images = prepared.load(Path(data_path(task)), "test", device, data_settings(config, task))
+            self.count = len(self._images.labels)
+        else:
+            self.count = len(self._streamed[1])
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, self.count, self.size):
-            part = slice(start, start + self.size)
-            images = pipeline.normalize(self.images.images[part], self.mean, self.std, channels_last=self.channels_last)
-            yield images, self.images.labels[part]
+        for images, labels in self._pieces():
+            yield pipeline.normalize(images, self.mean, self.std, channels_last=self.channels_last), labels
+
+    def _pieces(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self._streamed is None:
+            for start in range(0, self.count, self.size):
+                part = slice(start, start + self.size)
+                yield self._images.images[part], self._images.labels[part]
+            return
+        images, listing = self._streamed
+        steps = EvaluationSteps(listing, len(self.mean), images.size, self.size, resize=images.resize)
+        last = -(-self.count // self.size)
+        stream = Stream(steps, listing.root, workers=images.workers, device=self.device, last=last)
+        try:
+            for step in range(last):
+                yield stream.get(step)
+        finally:
+            stream.close()

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from nern.errors import NernError
 
@@ -29,7 +29,7 @@ def decode(content: bytes, channels: int, where: str) -> Image.Image:
                 )
             return image.convert("L" if channels == 1 else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "no image format that Pillow knows" if isinstance(error, Image.UnidentifiedImageError) else error
+        reason = "no image format that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
         raise NernError(f"{where}: cannot be decoded ({reason}); replace the image or remove it") from None
 
 

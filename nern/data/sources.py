@@ -7,13 +7,14 @@ from nern.config import DigitsImages, FolderImages, Images, ParquetImages
 from nern.data.splits import Splits
 
 
-def read_source(images: Images, where: str, channels: int = 3) -> Splits:
+def read_source(images: Images, where: str, channels: int = 3, classes: int | None = None) -> Splits:
     """The train and the test split of a task.
 
     Args:
         images: The task's `images` settings.
         where: Their place in the configuration, for messages (`tasks.cifar10.images`).
         channels: What the network takes: 1 refuses images in color, 3 turns gray into color.
+        classes: How many class folders there must be, for a source that numbers them itself.
 
     Raises:
         NernError: something cannot be found, downloaded or decoded.
@@ -30,7 +31,7 @@ def read_source(images: Images, where: str, channels: int = 3) -> Splits:
     if isinstance(images, FolderImages):
         from nern.data.folders import read_folders
 
-        return read_folders(images, where, channels)
+        return read_folders(images, where, channels, classes)
     from nern.data.torchvision_sets import read_torchvision
 
     return read_torchvision(images, where)
