@@ -209,7 +209,7 @@ def training_images(
     images, listing = streamed
     flip, channels = settings.augmentation.flip, len(settings.mean)
     steps = TrainingSteps(listing, channels, images.size, batch, flip=flip, seed=seed, purpose=purpose)
-    stream = Stream(steps, listing.root, workers=images.workers, device=device)
+    stream = Stream(steps, workers=images.workers, device=device)
     return StreamedBatches(
         stream, count=len(listing), mean=settings.mean, std=settings.std, channels_last=channels_last
     )
@@ -280,7 +280,7 @@ class EvaluationBatches:
         images, listing = self._streamed
         steps = EvaluationSteps(listing, len(self.mean), images.size, self.size, resize=images.resize)
         last = -(-self.count // self.size)
-        stream = Stream(steps, listing.root, workers=images.workers, device=self.device, last=last)
+        stream = Stream(steps, workers=images.workers, device=self.device, last=last)
         try:
             for step in range(last):
                 yield stream.get(step)

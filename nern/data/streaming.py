@@ -4,15 +4,21 @@ Every crop is drawn by the image's place in the endless row of epochs, so a work
 batches are the same with any number of workers, and a run that resumes at step k asks for step k.
 """
 
+import multiprocessing
+import os
 import random
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+import signal
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL.Image import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from nern.data import cropping, pipeline
 from nern.data.decoding import Pixels, decode, pixels
@@ -24,8 +30,12 @@ _AHEAD = 2
 """Batches that each worker decodes ahead of the step."""
 
 
-class _Steps(Dataset[Any]):
-    """Batches by step: uint8 [b, C, size, size] and int64 [b]. Lives in the workers; must stay picklable."""
+Batch = tuple[Pixels, NDArray[np.int64]]
+"""Pixels uint8 [b, C, size, size] and labels int64 [b]."""
+
+
+class _Steps:
+    """Batches by step. Lives in the workers too."""
 
     def __init__(self, listing: Listing, channels: int, size: int, batch: int) -> None:
         self.listing, self.channels, self.size, self.batch = listing, channels, size, batch
@@ -34,19 +44,15 @@ class _Steps(Dataset[Any]):
         """(image, place in the row of epochs) for each image of a step."""
         raise NotImplementedError
 
-    def crop(self, image: Any, place: int) -> Any:
+    def crop(self, image: Image, place: int) -> Image:
         """What the network sees of one image."""
         raise NotImplementedError
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor] | str:
-        """One batch, or the sentence of a NernError: a raised one would reach the user as a worker's traceback."""
-        try:
-            places = self.places(step)
-            found = [self._one(index, place) for index, place in places]
-        except NernError as error:
-            return str(error)
-        labels = self.listing.labels[[index for index, _ in places]]
-        return torch.from_numpy(np.stack(found)), torch.from_numpy(labels)
+    def decode(self, step: int) -> Batch:
+        """One batch; NernError if an image cannot be read."""
+        places = self.places(step)
+        found = [self._one(index, place) for index, place in places]
+        return np.stack(found), self.listing.labels[[index for index, _ in places]]
 
     def _one(self, index: int, place: int) -> Pixels:
         path = self.listing.path(index)
@@ -74,7 +80,7 @@ class TrainingSteps(_Steps):
             found += [(index, first + i) for i, index in enumerate(self._order[1][start:stop].tolist())]
         return found
 
-    def crop(self, image: Any, place: int) -> Any:
+    def crop(self, image: Image, place: int) -> Image:
         """A random area of the image, scaled and perhaps mirrored."""
         source = random.Random(derive(self.seed, f"{self.purpose}/augmentation", place))
         return cropping.random_crop(image, self.size, self.flip, source)
@@ -92,77 +98,105 @@ class EvaluationSteps(_Steps):
         stop = min(len(self.listing), (step + 1) * self.batch)
         return [(index, index) for index in range(step * self.batch, stop)]
 
-    def crop(self, image: Any, place: int) -> Any:
+    def crop(self, image: Image, place: int) -> Image:
         """The middle of the image."""
         return cropping.center_crop(image, self.resize, self.size)
 
 
-class _From(Sampler[int]):
-    """The steps from `first` on, up to `last` or without end."""
+_steps: _Steps | None = None
+"""What a worker decodes; set once in each worker."""
 
-    def __init__(self, first: int, last: int | None) -> None:
-        self.first, self.last = first, last
 
-    def __iter__(self) -> Iterator[int]:
-        step = self.first
-        while self.last is None or step < self.last:
-            yield step
-            step += 1
+def _begin(steps: _Steps, parent: int) -> None:
+    """Prepare a worker: one thread, Ctrl-C is the parent's business, and no life without the parent."""
+    global _steps
+    _steps = steps
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def watch() -> None:
+        # A killed parent closes no queue that its own children hold open: they would wait for ever.
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _work(step: int) -> Batch | str:
+    """One batch in a worker, or the sentence of a NernError, whose traceback is no use to the parent."""
+    assert _steps is not None
+    try:
+        return _steps.decode(step)
+    except NernError as error:
+        return str(error)
 
 
 class Stream:
-    """Batches of `steps` on a device, in order from any first step; workers start at the first call."""
+    """Batches of `steps` on a device; workers start at the first call and run ahead of the step.
 
-    def __init__(
-        self, steps: _Steps, where: Path, *, workers: int, device: torch.device | str, last: int | None = None
-    ) -> None:
-        self.steps, self.where, self.workers, self.last = steps, where, workers, last
+    Args:
+        steps: What to decode.
+        workers: How many processes; 0 decodes in this one.
+        device: Where the batches go.
+        last: One past the last step, if there is one.
+    """
+
+    def __init__(self, steps: _Steps, *, workers: int, device: torch.device | str, last: int | None = None) -> None:
+        self.steps, self.last = steps, last
+        self.workers = min(workers, len(os.sched_getaffinity(0)))
         self.device = torch.device(device)
-        self._next = 0
-        self._running: Any = None
+        self._pool: ProcessPoolExecutor | None = None
+        self._ahead: deque[tuple[int, Future[Batch | str]]] = deque()
 
     def get(self, step: int) -> tuple[Tensor, Tensor]:
-        """Pixels uint8 [b, C, H, W] and labels int64 [b]. Any step but the next one restarts the workers.
+        """Pixels uint8 [b, C, H, W] and labels int64 [b]; fast when steps are asked for one after the other.
 
         Raises:
             NernError: an image cannot be read, or a worker died.
         """
-        if self._running is None or step != self._next:
-            self._start(step)
-        try:
-            item = next(self._running)
-        except RuntimeError as error:
-            self.close()
-            if not str(error).startswith(("DataLoader worker", "Pin memory thread")):
-                raise
-            reason = " ".join(str(error).split())[:160]
-            raise NernError(
-                f"{self.where}: a process that decodes images died ({reason}); lower images.workers, or enlarge "
-                "/dev/shm"
-            ) from None
-        if isinstance(item, str):
-            self.close()
-            raise NernError(item)
-        self._next = step + 1
-        images, labels = item
-        # From pinned memory the copy runs beside the GPU's work of the step before.
+        found = self._decoded(step) if self.workers else self.steps.decode(step)
+        images, labels = map(torch.from_numpy, found)
+        if self.device.type == "cuda":
+            # Only from pinned memory does the copy leave the GPU at its work of the step before.
+            images, labels = images.pin_memory(), labels.pin_memory()
         return images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
-    def _start(self, step: int) -> None:
-        self.close()
-        loader = DataLoader(
-            self.steps,
-            batch_size=None,
-            sampler=_From(step, self.last),
-            num_workers=self.workers,
-            prefetch_factor=_AHEAD if self.workers else None,
-            pin_memory=self.device.type == "cuda",
-            # The loader draws a base seed that nothing here uses; without this it would come from the global generator.
-            generator=torch.Generator(),
-        )
-        self._running = iter(loader)
+    def _decoded(self, step: int) -> Batch:
+        while self._ahead and self._ahead[0][0] != step:
+            self._ahead.popleft()[1].cancel()
+        following = self._ahead[-1][0] + 1 if self._ahead else step
+        try:
+            while len(self._ahead) < _AHEAD * self.workers and (self.last is None or following < self.last):
+                self._ahead.append((following, self._started().submit(_work, following)))
+                following += 1
+            found = self._ahead.popleft()[1].result()
+        except BrokenProcessPool:
+            self.close()
+            raise NernError(
+                f"{self.steps.listing.root}: a process that decodes images was killed, perhaps for want of memory; "
+                "lower images.workers"
+            ) from None
+        if isinstance(found, str):
+            self.close()
+            raise NernError(found)
+        return found
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # Forked, a worker has its libraries at once; it never touches the GPU.
+            self._pool = ProcessPoolExecutor(
+                self.workers,
+                mp_context=multiprocessing.get_context("fork"),
+                initializer=_begin,
+                initargs=(self.steps, os.getpid()),
+            )
+        return self._pool
 
     def close(self) -> None:
         """End the workers."""
-        # Dropping the last reference shuts them down; there is no public call.
-        self._running = None
+        self._ahead.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None

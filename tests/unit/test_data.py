@@ -4,8 +4,12 @@ import hashlib
 import io
 import json
 import logging
+import os
+import pickle
 import random
 import re
+import signal
+import tarfile
 import urllib.error
 from pathlib import Path
 from types import SimpleNamespace
@@ -242,6 +246,34 @@ class TestTorchvision:
         ) as caught:
             read_source(self.images, HERE)
         assert "\n" not in str(caught.value)
+
+    def test_an_archive_in_root_needs_no_network(self, monkeypatch):
+        """With torchvision's own class, given the MD5 of an archive made here."""
+        shim = pytest.importorskip("nern.networks.torchvision_shim")
+        kind = shim.import_torchvision().datasets.CIFAR10
+        images = random_images(12, height=32, width=32)
+        parts = {f"data_batch_{i}": slice(2 * i - 2, 2 * i) for i in range(1, 6)} | {"test_batch": slice(10, 12)}
+        contents = {
+            name: {"data": images[part].reshape(2, -1).numpy(), "labels": [part.start // 2, 9]}
+            for name, part in parts.items()
+        } | {"batches.meta": {"label_names": list("abcdefghij")}}
+        files = {name: pickle.dumps(content) for name, content in contents.items()}
+        sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+        Path("cifar").mkdir()
+        with tarfile.open("cifar/cifar-10-python.tar.gz", "w:gz") as archive:
+            for name, content in files.items():
+                entry = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        monkeypatch.setattr(kind, "tgz_md5", hashlib.md5(Path("cifar/cifar-10-python.tar.gz").read_bytes()).hexdigest())
+        monkeypatch.setattr(kind, "train_list", [[name, sums[name]] for name in list(parts)[:5]])
+        monkeypatch.setattr(kind, "test_list", [["test_batch", sums["test_batch"]]])
+        monkeypatch.setattr(kind, "meta", kind.meta | {"md5": sums["batches.meta"]})
+        splits = read_source(self.images, HERE)
+        assert torch.equal(splits["train"][0], images[:10])
+        assert torch.equal(splits["test"][0], images[10:])
+        assert splits["train"][1].tolist() == [0, 9, 1, 9, 2, 9, 3, 9, 4, 9]
+        assert splits["test"][1].tolist() == [5, 9]
 
 
 def make_folders(root: Path, sizes=((40, 30), (30, 44), (33, 33)), classes=("b", "a", "c"), kind="png") -> None:
@@ -656,11 +688,11 @@ class TestStreaming:
     def test_a_crop_is_the_named_one(self, folders):
         listing = list_folder(Path("train"), HERE)
         steps = streaming.TrainingSteps(listing, 3, 16, 4, flip=True, seed=3, purpose="t")
-        images, labels = steps[1]
+        images, labels = steps.decode(1)
         index, place = steps.places(1)[2]
         path = listing.path(index)
         image = decode(path.read_bytes(), 3, str(path))
-        assert np.array_equal(images[2].numpy(), pixels(steps.crop(image, place)))
+        assert np.array_equal(images[2], pixels(steps.crop(image, place)))
         assert labels[2] == index // 3
 
     def test_evaluation(self, folders):
@@ -685,6 +717,16 @@ class TestStreaming:
         ):
             made.batch(0)
         assert "\n" not in str(caught.value)
+
+    def test_a_killed_worker_is_a_sentence_and_the_stream_starts_again(self, folders, monkeypatch):
+        parallel = config(folder_images(streaming=True, workers=1), classes=3, flip=True)
+        with batches.training_images(parallel, "t", **self.arguments) as made:
+            first = made.batch(0)
+            os.kill(next(iter(made.stream._pool._processes)), signal.SIGKILL)
+            with pytest.raises(NernError, match=r"was killed.*lower images\.workers"):
+                for step in range(1, 50):
+                    made.batch(step)
+            assert torch.equal(made.batch(0), first)
 
     def test_a_folder_that_changed_is_refused(self, folders):
         Path("train/a/0.jpg").unlink()
