@@ -251,8 +251,10 @@ def training_batches(
     )
 
 
-class EvaluationBatches:
+class TestBatches:
     """The test split in order, normalized, the last batch perhaps smaller. Iterate as often as needed."""
+
+    __test__ = False  # pytest takes a class of this name for tests
 
     def __init__(
         self, config: Config, task: str, *, batch: int, device: torch.device | str, channels_last: bool = False

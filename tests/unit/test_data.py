@@ -628,7 +628,7 @@ class TestBatches:
 
     def test_evaluation_is_the_test_split_in_order(self, digits):
         images = prepared.load(Path("results/t/images"), "test")
-        made = batches.EvaluationBatches(digits, "t", batch=100, device="cpu")
+        made = batches.TestBatches(digits, "t", batch=100, device="cpu")
         for _ in range(2):
             inputs, labels = (torch.cat(parts) for parts in zip(*made, strict=True))
             assert len(inputs) == made.count
@@ -640,7 +640,7 @@ class TestBatches:
         with pytest.raises(NernError, match="other settings"):
             batches.training_batches(changed, "t", "normal", batch=4, **self.arguments)
         with pytest.raises(NernError, match="other settings"):
-            batches.EvaluationBatches(changed, "t", batch=4, device="cpu")
+            batches.TestBatches(changed, "t", batch=4, device="cpu")
 
 
 class TestStreaming:
@@ -696,7 +696,7 @@ class TestStreaming:
         assert labels[2] == index // 3
 
     def test_evaluation(self, folders):
-        made = batches.EvaluationBatches(folders, "t", batch=4, device="cpu")
+        made = batches.TestBatches(folders, "t", batch=4, device="cpu")
         inputs, labels = (torch.cat(parts) for parts in zip(*made, strict=True))
         assert labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
         wanted = read_source(FolderImages(**folder_images()), HERE)["test"][0]
