@@ -543,6 +543,11 @@ class TestOrder:
         for step in (7, 2, 5):
             assert torch.equal(pipeline.batch_indices(10, 4, 1, "t", step), forward[step])
 
+    def test_steps_of_an_epoch(self):
+        assert pipeline.epochs_to_steps(1, 50_000, 128) == 391
+        assert pipeline.epochs_to_steps(2, 50_000, 128) == 782
+        assert pipeline.epochs_to_steps(3, 10, 5) == 6
+
     def test_seeds_purposes_and_epochs_differ(self):
         orders = [
             tuple(pipeline.epoch_order(100, *key).tolist())
