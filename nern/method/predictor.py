@@ -25,9 +25,7 @@ class Predictor(nn.Module):
         super().__init__()
         self.kernel_size, self.levels, self.base = kernel_size, levels, base
         widths = [6 * levels, hidden, hidden, hidden, hidden, kernel_size**2]
-        self.layers = nn.ModuleList(
-            nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(widths)
-        )
+        self.layers = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(widths))
 
     def forward(self, coordinates: Tensor) -> Tensor:
         """Kernels [n, k²] of the coordinates [n, 3]."""

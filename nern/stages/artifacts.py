@@ -1,6 +1,7 @@
 """The files that stages hand to each other: an original, its permutations, and a rebuilt network."""
 
 import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from nern.method.permutation import in_filter_order, overhead_bits
 from nern.networks.learnable import learnable_layers
 from nern.networks.loading import load_weights
 from nern.networks.zoo import build
+from nern.stages.accuracy import Predictions
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def load_permutation(config: Config, original: OriginalCell, mode: str, trained:
         with np.load(path, allow_pickle=False) as file:
             values = {name: file[name] for name in file.files}
         facts = {key: str(values[key]) for key in ("fingerprint", "original")}
-    except (OSError, ValueError, KeyError, EOFError, __import__("zipfile").BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise NernError(f"{path}: is no readable permutation ({error}); {again}") from None
     if facts["fingerprint"] != fingerprint(permutation_settings(config, original, mode)):
         raise NernError(f"{path}: was made with other settings; {again}")
@@ -134,3 +136,18 @@ def rebuild(module: nn.Module, layers: list[str], weights: list[Tensor]) -> None
     """Write weights into the learnable layers of a network: the reconstructed network, all else the original's."""
     for name, weight in zip(layers, weights, strict=True):
         module.get_submodule(name).weight.copy_(weight)  # type: ignore[operator]
+
+
+def write_predictions(original: OriginalCell, predictions: Predictions, sha256: str) -> None:
+    """Store what an original says of the test images, so that no evaluation has to run it again."""
+    tensors = {"classes": predictions.classes, "labels": predictions.labels}
+    checkpoint.write_tensors(Path(original.path) / "predictions.safetensors", tensors, {"network": sha256})
+
+
+def load_predictions(original: OriginalCell, trained: TrainedOriginal) -> Predictions:
+    """The stored predictions of an original; NernError if they are not those of its present weights."""
+    path = Path(original.path) / "predictions.safetensors"
+    tensors, metadata = checkpoint.read_tensors(path)
+    if metadata.get("network") != trained.sha256:
+        raise NernError(f"{path}: belongs to other weights; run: nern train-original {original.path}")
+    return Predictions(tensors["classes"], tensors["labels"])

@@ -1,0 +1,29 @@
+# The whole of nern from one command. Which cells there are is in nern/matrix.py, their settings in config.yaml.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/originals.smk"
+include: "workflow/rules/fits.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    demo,
+
+
+rule all:
+    input:
+        [table_files(name) for name in CONFIG.tables if name != "digits"],
+    default_target: True
+
+
+rule demo:
+    input:
+        lambda wildcards: table_files("digits"),

@@ -1,0 +1,170 @@
+"""`nern`: one subcommand per stage, and `status`, `explain` and `schema`.
+
+A user's mistake ends in one sentence on stderr and exit code 2, never in a traceback.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from nern.config import MODES, Config, fingerprint, read
+from nern.errors import NernError
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    from nern.matrix import check
+
+    config = read(arguments.config)
+    if getattr(arguments, "threads", None):
+        threads = config.execution.threads.model_copy(update={arguments.stage: arguments.threads})
+        config = config.model_copy(update={"execution": config.execution.model_copy(update={"threads": threads})})
+    check(config)
+    return config
+
+
+def _prepare_data(arguments: argparse.Namespace) -> None:
+    from nern.stages import prepare_data
+
+    prepare_data.run(_config(arguments), arguments.task)
+
+
+def _train_original(arguments: argparse.Namespace) -> None:
+    from nern.matrix import OriginalCell
+    from nern.stages import train_original
+
+    train_original.run(_config(arguments), OriginalCell.parse(arguments.original))
+
+
+def _permute(arguments: argparse.Namespace) -> None:
+    from nern.matrix import OriginalCell
+    from nern.stages import permute
+
+    permute.run(_config(arguments), OriginalCell.parse(arguments.original), arguments.mode)
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    from nern.matrix import Cell
+    from nern.stages import fit
+
+    fit.run(_config(arguments), Cell.parse(arguments.cell))
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from nern.matrix import Cell
+    from nern.stages import evaluate
+
+    evaluate.run(_config(arguments), Cell.parse(arguments.cell))
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    from nern.report import tables
+
+    tables.write(_config(arguments), arguments.name, Path(), Path("tables"))
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from nern.report import status
+
+    config = _config(arguments)
+    print(status.render(status.status(config, Path())))
+
+
+def _explain(arguments: argparse.Namespace) -> None:
+    from nern.matrix import Cell, data_path, fit_settings, original_of
+
+    config, cell = _config(arguments), Cell.parse(arguments.cell)
+    settings, original = fit_settings(config, cell), original_of(config, cell)
+    inputs = [
+        f"{data_path(cell.task)}/data.json",
+        f"{original.path}/network.safetensors",
+        original.permutation(cell.smoothing),
+    ]
+    explained = {
+        "cell": cell.path,
+        "fingerprint": fingerprint(settings),
+        "inputs": {path: "there" if Path(path).exists() else "missing" for path in inputs},
+        "settings": settings.model_dump(mode="json"),
+    }
+    print(json.dumps(explained, indent=2, ensure_ascii=False))
+
+
+def _schema(arguments: argparse.Namespace) -> None:
+    print(json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+CELL = "results/<task>/<network>/<smoothing>/h<hidden>/<variant>/seed<k>"
+ORIGINAL = "results/<task>/<network>/originals/<name>"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    main_parser = argparse.ArgumentParser(prog="nern", description=__doc__, allow_abbrev=False)
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, handler: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.set_defaults(handler=handler, stage=name.replace("-", "_"))
+        if name != "schema":
+            command.add_argument(
+                "--config",
+                nargs="+",
+                type=Path,
+                default=[Path("config.yaml")],
+                metavar="FILE",
+                help="configuration files; of two settings the later wins (default: config.yaml)",
+            )
+        return command
+
+    def threads(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: as configured)")
+
+    command = add("prepare-data", _prepare_data, "read a task's images from their source, check and store them")
+    command.add_argument("task", help="a task of the configuration")
+    command = add("train-original", _train_original, "train or import an original network")
+    command.add_argument("original", metavar="ORIGINAL", help=ORIGINAL)
+    threads(command)
+    command = add("permute", _permute, "order an original's kernels for one smoothing mode")
+    command.add_argument("original", metavar="ORIGINAL", help=ORIGINAL)
+    command.add_argument("--mode", required=True, choices=MODES)
+    threads(command)
+    command = add("fit", _fit, "train a cell's predictor; resumes where it was killed")
+    command.add_argument("cell", metavar="CELL", help=CELL)
+    threads(command)
+    command = add("evaluate", _evaluate, "rebuild a cell's network and measure it")
+    command.add_argument("cell", metavar="CELL", help=CELL)
+    threads(command)
+    command = add("table", _table, "write a table from the cells that are there")
+    command.add_argument("name", help="a table of the configuration")
+    add("status", _status, "list the matrix: done, running, failed, missing, with accuracy where known")
+    command = add("explain", _explain, "print a cell's resolved settings, fingerprint and inputs")
+    command.add_argument("cell", metavar="CELL", help=CELL)
+    add("schema", _schema, "print the JSON schema of the configuration")
+    return main_parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; 0 on success, 2 on a user's mistake, 130 when interrupted."""
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    try:
+        arguments.handler(arguments)
+    except NernError as error:
+        print(f"nern {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"nern {arguments.command}: interrupted; the same command resumes", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

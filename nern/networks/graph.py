@@ -1,0 +1,201 @@
+"""A network as a pure function of its learnable kernels, from its graph; any CNN that torch.fx can trace.
+
+- Batch normalization is frozen at the original's statistics, so behind a convolution it is a factor and an offset per
+  filter: both are folded into the convolution, exactly.
+- The feature maps of the distillation (paper, section 3.2) are the tensors that enter an activation: the graph knows
+  them, each once, whatever the modules are called.
+"""
+
+import copy
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from nern.errors import NernError
+
+Tap = Callable[[int, Tensor], Tensor]
+"""Called with the number of a feature map and the map; what it returns takes the map's place."""
+
+_MODULES = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.LeakyReLU, nn.ELU, nn.Sigmoid)
+_FUNCTIONS = (F.relu, F.relu6, F.hardswish, F.hardsigmoid, F.silu, F.gelu, F.leaky_relu, F.elu, torch.sigmoid)
+_FUNCTIONS += (torch.relu, torch.relu_, F.relu_, torch.nn.functional.sigmoid)
+_METHODS = ("relu", "relu_", "sigmoid")
+
+
+def _tap(tap: Tap, index: int, value: Tensor) -> Tensor:
+    return tap(index, value)
+
+
+class FunctionalNetwork:
+    """A network whose learnable convolutions take their weights as arguments, with a tap on every feature map.
+
+    Attributes:
+        layers: names of the learnable convolutions.
+        kernels: their original weights, [F, C / groups, height, width] each.
+        maps: names of the feature maps, in the order of the forward pass.
+    """
+
+    def __init__(self, module: nn.Module, learnable: Sequence[str]) -> None:
+        """Trace a network.
+
+        Args:
+            module: the original; it stays as it is.
+            learnable: names of its learnable convolutions.
+
+        Raises:
+            NernError: the forward pass cannot be traced, or does not run a learnable convolution exactly once.
+        """
+        self.layers, self.maps = list(learnable), list[str]()
+        try:
+            traced = fx.symbolic_trace(copy.deepcopy(module).eval())
+        except Exception as error:  # tracing runs the user's forward on proxies: anything can come of it
+            line = " ".join(str(error).split())[:150]
+            raise NernError(
+                f"{type(module).__name__} cannot be traced by torch.fx ({line}); its forward must not branch on tensors"
+            ) from None
+        self.kernels: list[Tensor] = [traced.get_submodule(n).weight.detach() for n in self.layers]  # type: ignore[misc]
+        self._scales: list[Tensor | None] = [None] * len(self.layers)
+        self._fold_convolutions(traced)
+        self._insert_taps(traced)
+        traced.delete_all_unused_submodules()
+        traced.graph.lint()
+        traced.recompile()
+        for parameter in traced.parameters():
+            parameter.requires_grad_(False)
+        self._traced = traced
+
+    def fold(self, kernels: Sequence[Tensor]) -> list[Tensor]:
+        """The weights that the convolutions use: each filter times the factor of its batch normalization."""
+        pairs = zip(kernels, self._scales, strict=True)
+        return [kernel if scale is None else kernel * scale for kernel, scale in pairs]
+
+    def unfold_gradient(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Gradients in the kernels from gradients in the folded weights."""
+        return self.fold(gradients)
+
+    def forward(self, images: Tensor, folded: Sequence[Tensor], tap: Tap) -> Tensor:
+        """Logits [b, classes] of images [b, C, H, W], with `tap` called on every feature map."""
+        return self._traced(images, folded, tap)  # type: ignore[no-any-return]
+
+    def logits(self, images: Tensor, folded: Sequence[Tensor]) -> Tensor:
+        """Logits [b, classes] of images [b, C, H, W]."""
+        return self.forward(images, folded, lambda _, value: value)
+
+    def logits_and_maps(self, images: Tensor, folded: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Logits [b, classes] and every feature map."""
+        maps: list[Tensor] = []
+
+        def keep(_: int, value: Tensor) -> Tensor:
+            maps.append(value)
+            return value
+
+        return self.forward(images, folded, keep), maps
+
+    def _fold_convolutions(self, traced: fx.GraphModule) -> None:
+        graph, modules, runs = traced.graph, dict(traced.named_modules()), dict.fromkeys(self.layers, 0)
+        last = [node for node in graph.nodes if node.op == "placeholder"][-1]
+        with graph.inserting_after(last):
+            tap = graph.placeholder("tap")
+        with graph.inserting_after(last):
+            folded = graph.placeholder("folded")
+        del tap  # found again by its name when the taps are inserted
+        for node in list(graph.nodes):
+            layer = modules.get(str(node.target)) if node.op == "call_module" else None
+            if not isinstance(layer, nn.Conv2d):
+                continue
+            name = str(node.target)
+            learned = name in runs
+            if learned:
+                runs[name] += 1
+            if layer.padding_mode != "zeros":
+                if learned:
+                    raise NernError(f"{name}: padding mode {layer.padding_mode} is not supported for learnable layers")
+                continue
+            norm_node, scale, bias = _normalization(node, layer, modules)
+            key = f"folded_{name.replace('.', '_')}"
+            traced.register_buffer(f"{key}_bias", bias)
+            with graph.inserting_before(node):
+                if learned:
+                    index = self.layers.index(name)
+                    self._scales[index] = scale
+                    weight = graph.call_function(operator.getitem, (folded, index))
+                else:
+                    value = layer.weight.detach()
+                    traced.register_buffer(f"{key}_weight", value if scale is None else value * scale)
+                    weight = graph.get_attr(f"{key}_weight")
+                offset = None if bias is None else graph.get_attr(f"{key}_bias")
+                geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
+                convolved = graph.call_function(F.conv2d, (node.args[0], weight, offset, *geometry))
+            (norm_node or node).replace_all_uses_with(convolved)
+            if norm_node is not None:
+                graph.erase_node(norm_node)
+            graph.erase_node(node)
+        for name, count in runs.items():
+            if count != 1:
+                raise NernError(f"{name}: runs {count} times in a forward pass; a learnable layer must run once")
+
+    def _insert_taps(self, traced: fx.GraphModule) -> None:
+        graph, modules = traced.graph, dict(traced.named_modules())
+        tap = next(node for node in graph.nodes if node.op == "placeholder" and node.name == "tap")
+        tapped: dict[Any, fx.Node] = {}
+        for node in list(graph.nodes):
+            if not _is_activation(node, modules):
+                continue
+            _make_pure(node, modules)
+            entering = node.args[0]
+            if entering not in tapped:
+                with graph.inserting_before(node):
+                    tapped[entering] = graph.call_function(_tap, (tap, len(self.maps), entering))
+                self.maps.append(str(entering))
+            node.args = (tapped[entering], *node.args[1:])
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "FunctionalNetwork":
+        """Move everything to a device, and to a floating-point type if one is given; returns itself."""
+        self._traced.to(device=device, dtype=dtype)
+        self.kernels = [kernel.to(device=device, dtype=dtype) for kernel in self.kernels]
+        self._scales = [None if scale is None else scale.to(device=device, dtype=dtype) for scale in self._scales]
+        return self
+
+
+def _normalization(
+    node: fx.Node, layer: nn.Conv2d, modules: dict[str, Any]
+) -> tuple[fx.Node | None, Tensor | None, Tensor | None]:
+    """The batch normalization that alone reads a convolution: node, factor [F, 1, 1, 1], offset [F]."""
+    bias = None if layer.bias is None else layer.bias.detach()
+    users = list(node.users)
+    norm = modules.get(str(users[0].target)) if len(users) == 1 and users[0].op == "call_module" else None
+    if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
+        return None, None, bias
+    factor = (norm.running_var + norm.eps).rsqrt()
+    if norm.weight is not None:
+        factor = factor * norm.weight.detach()
+    offset = (torch.zeros_like(norm.running_mean) if bias is None else bias) - norm.running_mean
+    offset = offset * factor
+    if norm.bias is not None:
+        offset = offset + norm.bias.detach()
+    return users[0], factor.reshape(-1, 1, 1, 1), offset
+
+
+def _is_activation(node: fx.Node, modules: dict[str, Any]) -> bool:
+    if node.op == "call_module":
+        return isinstance(modules[str(node.target)], _MODULES)
+    if node.op == "call_function":
+        return node.target in _FUNCTIONS
+    return node.op == "call_method" and node.target in _METHODS
+
+
+def _make_pure(node: fx.Node, modules: dict[str, Any]) -> None:
+    """An activation that works in place would change the map that was tapped: let it write elsewhere."""
+    if node.op == "call_module":
+        if hasattr(modules[str(node.target)], "inplace"):
+            modules[str(node.target)].inplace = False
+    elif node.op == "call_method":
+        node.target = str(node.target).rstrip("_")
+    else:
+        node.target = {torch.relu_: torch.relu, F.relu_: F.relu}.get(node.target, node.target)  # type: ignore[arg-type]
+        if "inplace" in node.kwargs:
+            node.kwargs = node.kwargs | {"inplace": False}

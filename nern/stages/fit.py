@@ -1,0 +1,271 @@
+"""Stage `fit`: train one predictor on one original (paper, sections 3 and 4). Resumes where it was killed."""
+
+import contextlib
+import io
+import json
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from ranger_adabelief import RangerAdaBelief
+from torch import Tensor
+
+from nern import checkpoint
+from nern.config import Config, Losses, Phase, Ranger, fingerprint
+from nern.data.batches import TestBatches, TrainingBatches, training_batches
+from nern.errors import NernError
+from nern.matrix import Cell, data_path, fit_settings, original_of
+from nern.method.distillation import distillation_gradient
+from nern.method.embedding import kernel_coordinates
+from nern.method.kernels import KernelLayout
+from nern.method.predictor import CoordinateTable, Predictor, initialize, initialize_default
+from nern.method.training import PredictorStep, StepLosses, cosine_lr, needs_network, training_sampler
+from nern.networks.graph import FunctionalNetwork
+from nern.provenance import code_digest
+from nern.seeding import generator
+from nern.stages import history
+from nern.stages.accuracy import predict
+from nern.stages.artifacts import TrainedOriginal, load_original, load_permutation, network_file, rebuild
+from nern.stages.runtime import Run, provenance, start
+
+log = logging.getLogger(__name__)
+
+HISTORY_ROWS = 400
+"""Rows of losses in history.csv: enough for a smooth curve, few enough for every resumable state to hold them."""
+TEST_BATCH = 500
+PURPOSES = ("training", "distillation")
+"""The phases, and the names of their random streams."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A phase with its name and the number of iterations before it."""
+
+    name: str
+    phase: Phase
+    first: int
+
+
+class Fit:
+    """One predictor in training: what changes from step to step, and how."""
+
+    def __init__(self, config: Config, cell: Cell, device: torch.device) -> None:
+        self.config, self.cell, self.device = config, cell, device
+        self.settings = fit_settings(config, cell)
+        self.protocol = protocol = self.settings.protocol
+        self.original: TrainedOriginal = load_original(config, original_of(config, cell))
+        permutation = load_permutation(config, original_of(config, cell), cell.smoothing, self.original)
+        self.inputs = {
+            str(network_file(original_of(config, cell))): self.original.sha256,
+            original_of(config, cell).permutation(cell.smoothing): permutation.sha256,
+            f"{data_path(cell.task)}/data.json": checkpoint.sha256(Path(data_path(cell.task)) / "data.json"),
+        }
+        phases = [protocol.training] + ([protocol.distillation] if protocol.distillation else [])
+        firsts = [0, protocol.training.iterations]
+        self.stretches = [Stretch(*each) for each in zip(PURPOSES, phases, firsts, strict=False)]
+        self.total = sum(phase.iterations for phase in phases)
+
+        self.layout = KernelLayout(self.original.shapes, permutation.orders).to(device)
+        self.target = self.layout.rows([weight.to(device) for weight in self.original.weights])
+        coordinates = kernel_coordinates(
+            [shape[:2] for shape in self.layout.shapes], normalized=protocol.embedding.normalized
+        )
+        embedding = {"base": protocol.embedding.base, "levels": protocol.embedding.levels}
+        table = CoordinateTable(coordinates, **embedding).to(device)
+        self.predictor = Predictor(cell.hidden, kernel_size=self.layout.kernel_size, **embedding).to(device)
+        stream = generator(cell.seed, "initialization")
+        if protocol.initialization == "default":
+            initialize_default(self.predictor, stream)
+        else:
+            weights = torch.cat([weight.flatten() for weight in self.original.weights])
+            initialize(self.predictor, table, weights.mean(), weights.std(), stream)
+        self.forward = PredictorStep(self.predictor, table, self.layout, self.target)
+
+        module = self.original.module.to(device)
+        self.network = FunctionalNetwork(module, self.original.layers)
+        with torch.no_grad():
+            self.teacher = self.network.fold(self.network.kernels)
+        self.tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
+        self.rows: list[history.Row] = []
+
+    def _distiller(self, images: Tensor, kernels: list[Tensor], losses: Losses) -> tuple[list[Tensor], Tensor, Tensor]:
+        return distillation_gradient(
+            self.network, images, self.teacher, kernels, alpha=losses.alpha, beta=losses.beta, epsilon=losses.epsilon
+        )
+
+    def optimizer(self, settings: Ranger) -> RangerAdaBelief:
+        """Ranger over the predictor's parameters (it announces itself on stdout, which is of no use in a log)."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            return RangerAdaBelief(
+                self.predictor.parameters(),
+                lr=settings.lr,
+                betas=settings.betas,
+                weight_decay=settings.weight_decay,
+                adabelief=settings.adabelief,
+                use_gc=settings.centralize,
+            )
+
+    def batches(self, stretch: Stretch) -> TrainingBatches | None:
+        """The inputs of a phase; None if none of its steps runs a network."""
+        gradient = self.protocol.distillation_gradient
+        if not needs_network(stretch.phase, stretch.phase.iterations - 1, gradient=gradient):
+            return None
+        return training_batches(
+            self.config,
+            self.cell.task,
+            self.protocol.inputs,
+            batch=stretch.phase.batch,
+            seed=self.cell.seed,
+            purpose=f"fit/{stretch.name}",
+            device=self.device,
+            channels_last=True,
+        )
+
+    def weights(self) -> list[Tensor]:
+        """The reconstructed weights of each layer."""
+        with torch.no_grad():
+            return self.layout.weights(self.forward.table.predict(self.predictor))
+
+    def test(self) -> float:
+        """Accuracy of the reconstructed network now, in per cent."""
+        module, layers = self.original.module, self.original.layers
+        original = [weight.clone() for weight in self.original.weights]
+        rebuild(module, layers, self.weights())
+        accuracy = predict(module, self.tests).top(1)
+        rebuild(module, layers, original)
+        return accuracy
+
+    def tensors(self, optimizer: RangerAdaBelief) -> dict[str, Tensor]:
+        """All tensors of the running fit."""
+        tensors = {f"predictor.{name}": value for name, value in self.predictor.state_dict().items()}
+        tensors["errors"] = self.forward.errors
+        for index, state in optimizer.state_dict()["state"].items():
+            for name, value in state.items():
+                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor], optimizer: RangerAdaBelief) -> None:
+        """Set the fit to saved tensors."""
+        prefix = "predictor."
+        self.predictor.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        self.forward.errors = tensors["errors"].to(self.device)
+        parameters = list(self.predictor.parameters())
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".")
+                parameter = parameters[int(index)]
+                optimizer.state[parameter][name] = int(value) if name == "step" else value.to(self.device)
+
+
+def run(config: Config, cell: Cell) -> None:
+    """Fit one cell: `predictor.safetensors`, `history.csv`, `config.json` and `fit.json` in its folder.
+
+    Raises:
+        NernError: an input is missing or does not fit, the folder is in use, or a loss is no longer finite.
+    """
+    folder = Path(cell.path)
+    device = start(config.execution, config.execution.threads.fit)
+    with checkpoint.exclusive(folder):
+        fit = Fit(config, cell, device)
+        (folder / "failed.json").unlink(missing_ok=True)
+        checkpoint.write_json(folder / "config.json", fit.settings.model_dump(mode="json"))
+        recorder = train(fit, folder, config.execution.save_every)
+        facts = provenance("fit", fit.inputs)
+        metadata = {"cell": cell.path, "fingerprint": fingerprint(fit.settings), "code": facts["code"]["fit"]}
+        checkpoint.write_tensors(folder / "predictor.safetensors", fit.predictor.state_dict(), metadata)
+        history.write(folder / "history.csv", fit.rows)
+        files = {name: checkpoint.sha256(folder / name) for name in ("predictor.safetensors", "history.csv")}
+        checkpoint.write_json(
+            folder / "fit.json",
+            {"cell": cell.path, "fingerprint": fingerprint(fit.settings), "iterations": fit.total, "outputs": files}
+            | facts
+            | recorder.record(device),
+        )
+        checkpoint.State(folder, "").clear()
+    log.info("%s: %d iterations in %.1f s", cell.path, fit.total, recorder.seconds)
+
+
+def _key(fit: Fit) -> str:
+    """What a resumable state belongs to: settings, inputs, code and kind of device."""
+    parts = [fingerprint(fit.settings), code_digest("nern.stages.fit"), fit.device.type, *fit.inputs.values()]
+    return "/".join(parts)
+
+
+def train(fit: Fit, folder: Path, save_every: float) -> Run:
+    """Run all phases, from the saved state if there is one; returns the clock."""
+    state = checkpoint.State(folder, _key(fit))
+    saved = state.load(log.warning)
+    done, seconds = 0, 0.0
+    if saved is not None:
+        done, seconds = int(saved[1]["done"]), float(saved[1]["seconds"])
+        fit.rows = json.loads(saved[1]["rows"])
+        log.info("%s: resumes at iteration %d of %d", fit.cell.path, done, fit.total)
+    clock = Run(f"h{fit.cell.hidden} seed{fit.cell.seed}", fit.total, done=done, seconds=seconds, save_every=save_every)
+    with contextlib.closing(clock):
+        for stretch in fit.stretches:
+            steps = range(max(done - stretch.first, 0), stretch.phase.iterations)
+            if not steps:
+                continue
+            optimizer = fit.optimizer(stretch.phase.optimizer)
+            if saved is not None:
+                fit.restore(saved[0], optimizer)
+            saved = None
+            _run_phase(fit, stretch, steps, optimizer, state, clock)
+    return clock
+
+
+def _run_phase(
+    fit: Fit, stretch: Stretch, steps: range, optimizer: RangerAdaBelief, state: checkpoint.State, clock: Run
+) -> None:
+    phase, every = stretch.phase, max(1, fit.total // HISTORY_ROWS)
+    sampler = training_sampler(phase, fit.layout, fit.target, fit.cell.seed)
+    with contextlib.ExitStack() as stack:
+        batches = fit.batches(stretch)
+        if batches is not None:
+            stack.enter_context(batches)
+        for step in steps:
+            lr = cosine_lr(step, phase.iterations, phase.optimizer.lr, phase.optimizer.final_lr)
+            optimizer.param_groups[0]["lr"] = lr
+            sample = sampler.draw(step)
+            if batches is not None and needs_network(phase, step, gradient=fit.protocol.distillation_gradient):
+                losses = fit.forward.distill(sample, phase.losses, batches.batch(step), fit._distiller)
+            else:
+                losses = fit.forward.reconstruct(sample, phase.losses)
+            optimizer.step()
+            done = stretch.first + step + 1
+            tested = _is_test(fit, done)
+            if tested or done % every == 0 or done == fit.total:
+                fit.rows.append([done, stretch.name, lr, *_values(losses), fit.test() if tested else None])
+            shown = clock.wants_line()
+            if shown or tested or fit.device.type == "cpu" or done % 100 == 0:
+                _stop_if_not_finite(fit, losses, done)
+            clock.step(done, **({"loss": losses.reconstruction.item()} if shown else {}))
+            # never at a phase's end: the next phase begins with an optimizer of its own
+            if step + 1 < phase.iterations and clock.wants_save():
+                _stop_if_not_finite(fit, losses, done)
+                facts = {"done": str(done), "seconds": repr(clock.seconds), "rows": json.dumps(fit.rows)}
+                state.save(fit.tensors(optimizer), facts)
+
+
+def _is_test(fit: Fit, done: int) -> bool:
+    every = fit.protocol.evaluate_every
+    return every > 0 and (done % every == 0 or done == fit.total)
+
+
+def _values(losses: StepLosses) -> list[float | None]:
+    terms = (losses.reconstruction, losses.output, losses.features)
+    return [None if term is None else term.item() for term in terms]
+
+
+def _stop_if_not_finite(fit: Fit, losses: StepLosses, done: int) -> None:
+    """End the fit where a loss is NaN or infinite; the last saved state stays."""
+    values = _values(losses)
+    if all(value is None or math.isfinite(value) for value in values):
+        return
+    terms = dict(zip(("L_recon", "L_KD", "L_FMD"), values, strict=True))
+    shown = ", ".join(f"{name} = {value}" for name, value in terms.items() if value is not None)
+    message = f"{fit.cell.path}: the loss is not finite at iteration {done} ({shown}); lower the learning rate"
+    checkpoint.write_json(Path(fit.cell.path) / "failed.json", {"step": done, "message": message})
+    raise NernError(message)

@@ -1,0 +1,198 @@
+"""Stage `train_original`: an original network, imported or trained by METHOD's recipe (He et al. 2015, section 4.2)."""
+
+import contextlib
+import json
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nern import checkpoint
+from nern.config import Config, Original, expand, fingerprint
+from nern.data.batches import LabeledBatches, TestBatches, training_images
+from nern.data.pipeline import epochs_to_steps
+from nern.errors import NernError
+from nern.matrix import OriginalCell, data_path, network_of, original_settings
+from nern.method.smoothness import smoothness_loss
+from nern.networks.learnable import learnable_layers
+from nern.networks.loading import load_weights, read_state_dict
+from nern.provenance import code_digest
+from nern.seeding import derive
+from nern.stages.accuracy import predict
+from nern.stages.artifacts import build_network, network_file, write_predictions
+from nern.stages.runtime import Run, device_name, provenance, start
+
+log = logging.getLogger(__name__)
+TEST_BATCH = 500
+
+
+def run(config: Config, original: OriginalCell) -> None:
+    """Write `network.safetensors`, `predictions.safetensors`, `metrics.json` and `train.json` of one original.
+
+    Raises:
+        NernError: the weights to import do not fit, the images are missing, or the loss is no longer finite.
+    """
+    settings = original_settings(config, original)
+    device = start(config.execution, config.execution.threads.train_original)
+    folder = Path(original.path)
+    with checkpoint.exclusive(folder):
+        tests = TestBatches(config, original.task, batch=TEST_BATCH, device=device, channels_last=True)
+        inputs = {
+            f"{data_path(original.task)}/data.json": checkpoint.sha256(Path(data_path(original.task)) / "data.json")
+        }
+        with _seeded(settings.recipe):
+            module = build_network(config, original.task, original.network)
+        accuracies: list[float] = []
+        clock = Run(original.network, 1, save_every=config.execution.save_every)
+        if settings.recipe.weights is not None:
+            path = expand(settings.recipe.weights, f"originals.{original.name}.weights")
+            load_weights(module, read_state_dict(path), str(path))
+            inputs["weights"] = checkpoint.sha256(path)
+            module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        else:
+            training = Training(config, original, module, tests, device, inputs)
+            clock, accuracies = training.run(folder, config.execution.save_every)
+        module.eval()
+        tensors = {name: value.contiguous() for name, value in module.state_dict().items()}
+        facts = provenance("train_original", inputs)
+        metadata = {"fingerprint": fingerprint(settings), "code": facts["code"]["train_original"]}
+        checkpoint.write_tensors(network_file(original), tensors, metadata)
+        digest = checkpoint.sha256(network_file(original))
+        predictions = predict(module, tests)
+        write_predictions(original, predictions, digest)
+        metrics = {
+            "original": original.path,
+            "accuracy": predictions.top(1),
+            "top5_accuracy": predictions.top(5),
+            "best_on_test_accuracy": max(accuracies, default=None),
+            "best_on_test_epoch": accuracies.index(max(accuracies)) + 1 if accuracies else None,
+            "epochs": len(accuracies),
+            "imported": settings.recipe.weights is not None,
+            "test_images": len(predictions.labels),
+            "device": device_name(device),
+            "fingerprint": fingerprint(settings),
+            "network_sha256": digest,
+        }
+        checkpoint.write_json(folder / "metrics.json", metrics | facts)
+        checkpoint.write_json(folder / "train.json", clock.record(device))
+        checkpoint.State(folder, "").clear()
+    log.info("%s: %.2f %% of %d test images", original.path, metrics["accuracy"], metrics["test_images"])
+
+
+@contextlib.contextmanager
+def _seeded(recipe: Original) -> Iterator[None]:
+    """Initialize modules from a named stream; torch's initializers know only the global generator: it is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(recipe.seed, "original-initialization"))
+        yield
+
+
+class Training:
+    """An original in training."""
+
+    def __init__(
+        self,
+        config: Config,
+        original: OriginalCell,
+        module: nn.Module,
+        tests: TestBatches,
+        device: torch.device,
+        inputs: dict[str, str],
+    ) -> None:
+        self.original, self.tests, self.device = original, tests, device
+        settings = original_settings(config, original)
+        self.recipe = recipe = settings.recipe
+        self.module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.images: LabeledBatches = training_images(
+            config,
+            original.task,
+            batch=recipe.batch,
+            seed=recipe.seed,
+            purpose="original",
+            device=device,
+            channels_last=True,
+        )
+        self.per_epoch = epochs_to_steps(1, self.images.count, recipe.batch)
+        self.total = epochs_to_steps(recipe.epochs, self.images.count, recipe.batch)
+        self.optimizer = torch.optim.SGD(
+            module.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        learnable = network_of(config, original.task, original.network).learnable
+        self.smooth: list[Tensor] = []
+        if recipe.smoothness > 0:
+            names = learnable_layers(module, include=learnable)
+            self.smooth = [module.get_submodule(name).weight for name in names]  # type: ignore[misc]
+        self.accuracies: list[float] = []
+        self.key = "/".join(
+            [fingerprint(settings), code_digest("nern.stages.train_original"), device.type, *inputs.values()]
+        )
+
+    def run(self, folder: Path, save_every: float) -> tuple[Run, list[float]]:
+        """Train to the end, from the saved state if there is one; returns the clock and each epoch's accuracy."""
+        state = checkpoint.State(folder, self.key)
+        saved = state.load(log.warning)
+        done, seconds = 0, 0.0
+        if saved is not None:
+            done, seconds = int(saved[1]["done"]), float(saved[1]["seconds"])
+            self.accuracies = json.loads(saved[1]["accuracies"])
+            self._restore(saved[0])
+            log.info("%s: resumes at step %d of %d", self.original.path, done, self.total)
+        clock = Run(self.original.network, self.total, done=done, seconds=seconds, save_every=save_every)
+        self.module.train()
+        with contextlib.closing(clock), self.images:
+            for step in range(done, self.total):
+                loss = self._step(step)
+                if clock.wants_line() or (step + 1) % self.per_epoch == 0:
+                    self._stop_if_not_finite(loss, step + 1)
+                    clock.step(step + 1, loss=loss.item())
+                else:
+                    clock.step(step + 1)
+                if (step + 1) % self.per_epoch == 0:
+                    self.accuracies.append(predict(self.module, self.tests).top(1))
+                    epoch = len(self.accuracies)
+                    log.info("%s: epoch %d, test %.2f %%", self.original.network, epoch, self.accuracies[-1])
+                if step + 1 < self.total and clock.wants_save():
+                    facts = {"done": str(step + 1), "seconds": repr(clock.seconds)}
+                    state.save(self._tensors(), facts | {"accuracies": json.dumps(self.accuracies)})
+        return clock, self.accuracies
+
+    def _step(self, step: int) -> Tensor:
+        epoch = step // self.per_epoch
+        lr = self.recipe.lr * self.recipe.gamma ** sum(epoch >= milestone for milestone in self.recipe.milestones)
+        self.optimizer.param_groups[0]["lr"] = lr
+        inputs, labels = self.images.labeled(step)
+        loss = F.cross_entropy(self.module(inputs), labels)
+        if self.smooth:
+            loss = loss + self.recipe.smoothness * smoothness_loss(self.smooth)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def _stop_if_not_finite(self, loss: Tensor, step: int) -> None:
+        if not math.isfinite(loss.item()):
+            raise NernError(
+                f"{self.original.path}: the loss is {loss.item()} at step {step}; lower the original's learning rate"
+            )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"module.{name}": value for name, value in self.module.state_dict().items()}
+        for index, parameter in enumerate(self.module.parameters()):
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{index}"] = momentum
+        return tensors
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        prefix = "module."
+        self.module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        for index, parameter in enumerate(self.module.parameters()):
+            if f"momentum.{index}" in tensors:
+                self.optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{index}"].to(
+                    self.device,
+                    memory_format=torch.channels_last if parameter.dim() == 4 else torch.contiguous_format,
+                )

@@ -1,0 +1,79 @@
+# What all rules share: the checked configuration, the commands, and how many GPUs there are.
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, workflow.basedir)
+
+from nern import matrix
+from nern.checkpoint import write_text
+from nern.config import fingerprint
+from nern.config import parse as parse_config
+from nern.errors import NernError
+from nern.provenance import code_digest
+
+
+wildcard_constraints:
+    task=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    network=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    original=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    variant=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    mode="none|in-filter|cross-filter",
+    hidden=r"[1-9][0-9]*",
+    seed=r"0|[1-9][0-9]*",
+    table=r"[a-z0-9_]+",
+
+
+try:
+    CONFIG = parse_config(config, ", ".join(map(str, workflow.configfiles)))
+    matrix.check(CONFIG)
+except NernError as error:
+    sys.exit(f"nern: {error}")
+
+# One GPU unless --resources says otherwise; a run on the CPU asks for none.
+if "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", 1)
+GPU = 0 if CONFIG.execution.device == "cpu" else 1
+THREADS = CONFIG.execution.threads
+
+# The commands read the merged configuration from a file that is named by its content: what runs is what was planned.
+CONFIG_FILE = Path(".snakemake") / "nern" / f"config-{fingerprint(CONFIG)}.json"
+if not CONFIG_FILE.exists():
+    write_text(CONFIG_FILE, json.dumps(CONFIG.model_dump(mode="json", exclude_unset=True), indent=1))
+NERN = f"{sys.executable} -m nern"
+
+
+def cell_of(wildcards):
+    """The cell that a rule's wildcards name."""
+    return matrix.Cell(
+        wildcards.task,
+        wildcards.network,
+        wildcards.mode,
+        int(wildcards.hidden),
+        wildcards.variant,
+        int(wildcards.seed),
+    )
+
+
+def original_of(wildcards):
+    """The original that a rule's wildcards name."""
+    return matrix.OriginalCell(wildcards.task, wildcards.network, wildcards.original)
+
+
+def checked(function, *arguments):
+    """`function(CONFIG, *arguments)`; an unknown name ends in one sentence."""
+    try:
+        return function(CONFIG, *arguments)
+    except NernError as error:
+        sys.exit(f"nern: {error}")
+
+
+def images_of(task):
+    """What a rule needs of a task's images: their manifest, and the user's own files where they are named."""
+    return f"{matrix.data_path(task)}/data.json"
+
+
+def table_files(name):
+    """The files of one table."""
+    checked(matrix.table_of, name)
+    return [f"tables/{name}.{suffix}" for suffix in ("md", "tex", "html", "csv")]

@@ -1,0 +1,58 @@
+# Images, original networks, and the order of their kernels.
+rule prepare_data:
+    output:
+        "results/{task}/images/data.json",
+    params:
+        settings=lambda wildcards: fingerprint(checked(matrix.data_settings, wildcards.task)),
+        code=code_digest("nern.stages.prepare_data"),
+    log:
+        "logs/{task}/prepare_data.log",
+    message:
+        "Read the images of {wildcards.task}"
+    shell:
+        "{NERN} prepare-data {wildcards.task} --config {CONFIG_FILE} > {log} 2>&1"
+
+
+rule train_original:
+    input:
+        lambda wildcards: images_of(wildcards.task),
+    output:
+        "results/{task}/{network}/originals/{original}/network.safetensors",
+        "results/{task}/{network}/originals/{original}/predictions.safetensors",
+        "results/{task}/{network}/originals/{original}/metrics.json",
+        "results/{task}/{network}/originals/{original}/train.json",
+    params:
+        path=lambda wildcards: original_of(wildcards).path,
+        settings=lambda wildcards: fingerprint(checked(matrix.original_settings, original_of(wildcards))),
+        code=code_digest("nern.stages.train_original"),
+    log:
+        "logs/{task}/{network}/originals/{original}/train_original.log",
+    threads: THREADS.train_original
+    resources:
+        gpu=GPU,
+    priority: 3
+    message:
+        "Train or import {wildcards.network} on {wildcards.task} ({wildcards.original})"
+    shell:
+        "{NERN} train-original {params.path} --config {CONFIG_FILE} --threads {threads} > {log} 2>&1"
+
+
+rule permute:
+    input:
+        "results/{task}/{network}/originals/{original}/network.safetensors",
+    output:
+        "results/{task}/{network}/originals/{original}/permutation-{mode}.npz",
+    params:
+        path=lambda wildcards: original_of(wildcards).path,
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.permutation_settings, original_of(wildcards), wildcards.mode)
+        ),
+        code=code_digest("nern.stages.permute"),
+    log:
+        "logs/{task}/{network}/originals/{original}/permute-{mode}.log",
+    threads: THREADS.permute
+    priority: 2
+    message:
+        "Order the kernels of {wildcards.network} ({wildcards.original}): {wildcards.mode}"
+    shell:
+        "{NERN} permute {params.path} --mode {wildcards.mode} --config {CONFIG_FILE} --threads {threads} > {log} 2>&1"
