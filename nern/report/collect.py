@@ -1,0 +1,250 @@
+"""From metrics files to one long frame: one row per cell of the matrix, whether it is done or not.
+
+A number enters the frame only if its metrics file is whole, names the cell that its path names, and fits what lies
+beside it. Everything else is a row with a status and the reason.
+"""
+
+import io
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import pandas as pd
+
+from nern import checkpoint
+from nern.errors import NernError
+from nern.matrix import Cell, OriginalCell
+
+DONE, FAILED, OUTDATED, MISSING = "done", "failed", "outdated", "missing"
+
+IDENTITY = {"task": str, "network": str, "smoothing": str, "hidden": int, "variant": str, "seed": int}
+PERCENTS = ("original_accuracy", "accuracy", "agreement")
+PERCENTS_OR_NULL = ("best_on_test_accuracy", "original_top5_accuracy", "top5_accuracy")
+COUNTS = (
+    "predictor_parameters",
+    "predictor_bytes",
+    "permutation_bytes",
+    "learnable_bytes",
+    "original_bytes",
+    "total_bytes",
+    "iterations",
+    "test_images",
+)
+AMOUNTS = ("weight_rmse", "ratio")
+TEXTS = ("original", "data", "data_note", "device", "fingerprint", "git_commit")
+MAPPINGS = ("code", "versions")
+
+COLUMNS: dict[str, str] = {
+    **dict.fromkeys(("cell", "status", "message", "task", "network", "smoothing"), "str"),
+    "hidden": "Int64",
+    "variant": "str",
+    "seed": "Int64",
+    "original": "str",
+    **dict.fromkeys(("original_accuracy", "accuracy", "best_on_test_accuracy"), "float64"),
+    "best_on_test_iteration": "Int64",
+    **dict.fromkeys(("original_top5_accuracy", "top5_accuracy", "agreement", "weight_rmse"), "float64"),
+    **dict.fromkeys(COUNTS[:-2], "Int64"),
+    "ratio": "float64",
+    **dict.fromkeys(("iterations", "test_images"), "Int64"),
+    **dict.fromkeys(("data", "data_note", "device", "fit_device"), "str"),
+    "wall_seconds": "float64",
+    **dict.fromkeys(("fingerprint", "original_sha256", "code", "versions", "git_commit"), "str"),
+}
+"""Columns of the long frame and their types. Accuracies and agreement are in per cent, sizes in bytes. A text that is
+not there is empty, a number that is not there is missing."""
+
+
+def collect(cells: list[Cell], root: Path, fingerprints: Mapping[Cell, str] | None = None) -> pd.DataFrame:
+    """One row per cell, in the order of `cells`, with the columns `COLUMNS`.
+
+    Args:
+        cells: the cells to look for.
+        root: the folder that `results/` lies in.
+        fingerprints: of the present configuration; a cell that was made with other settings is then outdated.
+
+    Returns:
+        `status` is done; failed (its fit ended with an error, which `message` tells); outdated (its numbers belong to
+        other settings, inputs or files than those that are there: not used); or missing.
+
+    Raises:
+        NernError: a metrics file is damaged, or belongs to another cell.
+    """
+    digests = Digests(root)
+    return frame_of([row(cell, digests, (fingerprints or {}).get(cell)) for cell in cells])
+
+
+def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """The long frame of the rows of `row`."""
+    return typed(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the types of `COLUMNS`."""
+    texts = {column: "" for column, kind in COLUMNS.items() if kind == "str"}
+    return frame.fillna(texts).astype(COLUMNS)
+
+
+class Digests:
+    """SHA-256 of files under a root, each computed once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.known: dict[str, str | None] = {}
+
+    def __call__(self, path: str) -> str | None:
+        """The digest of a file; None if it is not there."""
+        if path not in self.known:
+            file = self.root / path
+            self.known[path] = checkpoint.sha256(file) if file.is_file() else None
+        return self.known[path]
+
+
+def names_of(cell: Cell) -> dict[str, Any]:
+    """The columns that a cell has by its path."""
+    return {"cell": cell.path} | {name: getattr(cell, name) for name in IDENTITY}
+
+
+def row(cell: Cell, digests: Digests, fingerprint: str | None) -> dict[str, Any]:
+    """The row of one cell, as `collect` describes it; columns without a value are left out."""
+    folder, row = digests.root / cell.path, names_of(cell)
+    failed, metrics_path, fit_path = (folder / name for name in ("failed.json", "metrics.json", "fit.json"))
+    if failed.exists():
+        return row | {"status": FAILED, "message": _failure(failed, cell)}
+    if not metrics_path.exists():
+        return row | {"status": MISSING, "message": "not evaluated" if fit_path.exists() else ""}
+    metrics = checkpoint.read_json(metrics_path)
+    values = _checked(metrics, metrics_path, cell)
+    if fingerprint not in (None, metrics["fingerprint"]):
+        return row | {"status": OUTDATED, "message": "made with other settings"}
+    if not fit_path.exists():
+        return row | {"status": OUTDATED, "message": "its fit is not finished"}
+    fit = checkpoint.read_json(fit_path)
+    outputs = fit.get("outputs")
+    fitted = outputs.get("predictor.safetensors") if isinstance(outputs, dict) else None
+    if fit.get("fingerprint") != metrics["fingerprint"] or fitted != metrics["predictor_sha256"]:
+        return row | {"status": OUTDATED, "message": "fitted again since it was evaluated"}
+    changed = [path for path, sha in metrics["inputs"].items() if digests(path) not in (None, sha)]
+    if changed:
+        return row | {"status": OUTDATED, "message": f"{Path(changed[0]).name} has changed since"}
+    return row | values | {"status": DONE} | _facts_of_fit(fit, fit_path)
+
+
+def _failure(path: Path, cell: Cell) -> str:
+    """Why a fit failed, in the words of its `failed.json`."""
+    failed = checkpoint.read_json(path)
+    step, message = failed.get("step"), failed.get("message")
+    if not _is_count(step) or not isinstance(message, str):
+        raise NernError(f"{path}: is no record of a failure; delete it and run: nern fit {cell.path}")
+    return f"at iteration {step}: {_line(message).removeprefix(f'{cell.path}: ')}"
+
+
+def _facts_of_fit(fit: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    seconds, device = fit.get("wall_seconds"), fit.get("device")
+    if not _is_amount(seconds) or not isinstance(device, str):
+        raise NernError(f"{path}: wall_seconds or device is missing or of the wrong type; run its fit again")
+    return {"wall_seconds": float(seconds), "fit_device": _line(device)}
+
+
+def _line(text: str) -> str:
+    """Text on one line."""
+    return " ".join(text.split())
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_amount(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _is_percent(value: object) -> bool:
+    return _is_amount(value) and value <= 100
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not re.search(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]", value)
+
+
+def _is_mapping(value: object, item: Callable[[object], bool]) -> bool:
+    return isinstance(value, dict) and all(_is_text(key) and item(entry) for key, entry in value.items())
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
+
+
+CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
+    **dict.fromkeys(PERCENTS, (_is_percent, "a number from 0 to 100")),
+    **dict.fromkeys(PERCENTS_OR_NULL, (lambda v: v is None or _is_percent(v), "a number from 0 to 100, or null")),
+    "best_on_test_iteration": (lambda v: v is None or _is_count(v), "a whole number, or null"),
+    **dict.fromkeys(COUNTS, (_is_count, "a whole number")),
+    **dict.fromkeys(AMOUNTS, (_is_amount, "a number that is not negative")),
+    **dict.fromkeys(TEXTS, (_is_text, "a text")),
+    **dict.fromkeys(MAPPINGS, (lambda v: _is_mapping(v, _is_text), "an object of texts")),
+    "layer_rmse": (lambda v: _is_mapping(v, _is_amount), "an object of numbers that are not negative"),
+    "inputs": (lambda v: _is_mapping(v, _is_sha256), "an object of SHA-256 digests"),
+    "predictor_sha256": (_is_sha256, "a SHA-256 digest"),
+}
+"""What each key of a metrics file must hold, besides the cell's names."""
+
+
+def _checked(metrics: Mapping[str, Any], path: Path, cell: Cell) -> dict[str, Any]:
+    """The frame's values of a metrics file; NernError if it is not whole, not the cell's, or contradicts itself."""
+    again = f"delete it and run: nern evaluate {cell.path}"
+    for key, kind in IDENTITY.items():
+        value = metrics.get(key)
+        if type(value) is not kind or value != getattr(cell, key):
+            raise NernError(f"{path}: its {key} is {value!r}, but the path says {getattr(cell, key)!r}; {again}")
+    if metrics.get("cell") != cell.path:
+        raise NernError(f"{path}: belongs to the cell {metrics.get('cell')!r}; {again}")
+    for key, (check, wanted) in CHECKS.items():
+        if key not in metrics:
+            raise NernError(f"{path}: {key} is missing; {again}")
+        if not check(metrics[key]):
+            raise NernError(f"{path}: {key} must be {wanted}, not {str(metrics[key])[:60]!r}; {again}")
+    total = metrics["predictor_bytes"] + metrics["permutation_bytes"]
+    if metrics["learnable_bytes"] == 0 or metrics["total_bytes"] != total:
+        raise NernError(f"{path}: its sizes contradict each other; {again}")
+    if not math.isclose(metrics["ratio"], total / metrics["learnable_bytes"], rel_tol=1e-6):
+        raise NernError(f"{path}: its ratio is not that of its sizes; {again}")
+    original = OriginalCell(cell.task, cell.network, metrics["original"])
+    values = {key: metrics[key] for key in COLUMNS if key in metrics and key not in IDENTITY}
+    return (
+        values
+        | {key: _line(values[key]) for key in TEXTS}
+        | {key: ", ".join(f"{name} {value}" for name, value in sorted(metrics[key].items())) for key in MAPPINGS}
+        | {"original_sha256": metrics["inputs"].get(f"{original.path}/network.safetensors", "")}
+    )
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a long frame, atomically. Numbers keep all their digits."""
+    checkpoint.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """The long frame of a file of `write_csv`, equal to what was written.
+
+    Raises:
+        NernError: the file is missing or holds no long frame.
+    """
+    numbers = {column: [""] for column, kind in COLUMNS.items() if kind != "str"}
+    try:
+        text = path.read_bytes().decode()
+        frame = pd.read_csv(
+            io.StringIO(text, newline=""),
+            dtype=COLUMNS,
+            keep_default_na=False,
+            na_values=numbers,
+            float_precision="round_trip",
+        )
+    except OSError as error:
+        raise NernError(f"{path}: cannot be read ({error.strerror}); write it again with its table") from None
+    except ValueError as error:
+        raise NernError(f"{path}: holds no table of cells ({_line(str(error))}); write it again") from None
+    if list(frame.columns) != list(COLUMNS):
+        raise NernError(f"{path}: does not have the columns of a table of cells; write it again with its table")
+    return typed(frame)

@@ -1,0 +1,71 @@
+"""What a table says, before it is Markdown, LaTeX or HTML: grids of text cells, and notes below them."""
+
+from dataclasses import dataclass, field
+
+DASH = "—"
+MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Text:
+    """One cell of a grid, with the marks of the notes that concern it."""
+
+    value: str
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's name, the group that it belongs to ("" for none), and whether it holds numbers."""
+
+    name: str
+    group: str = ""
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid with as many cells in each row as columns."""
+
+    title: str
+    columns: list[Column]
+    rows: list[list[Text]]
+    keys: int = 0
+    """How many of the first columns repeat from row to row; typeset, a repeated value is left blank."""
+
+    def repeats(self, row: int) -> int:
+        """How many of the first cells of a row say what the row above says."""
+        count = 0
+        while row and count < self.keys and self.rows[row][count] == self.rows[row - 1][count]:
+            count += 1
+        return count
+
+
+@dataclass(frozen=True)
+class Document:
+    """A table: its grids, the notes that cells refer to by marks, and the notes that concern all of it."""
+
+    name: str
+    title: str
+    grids: list[Grid]
+    marked: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Marks:
+    """Hands out marks a, b, …, z, aa, ab, …: the same one for the same note."""
+
+    def __init__(self) -> None:
+        self.notes: dict[str, str] = {}
+
+    def mark(self, note: str) -> str:
+        """The mark of a note."""
+        for mark, known in self.notes.items():
+            if known == note:
+                return mark
+        index, mark = len(self.notes) + 1, ""
+        while index:
+            index, letter = divmod(index - 1, 26)
+            mark = chr(ord("a") + letter) + mark
+        self.notes[mark] = note
+        return mark

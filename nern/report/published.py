@@ -1,0 +1,62 @@
+"""The published figures, from `published.csv` beside this file: those of METHOD and no others."""
+
+import csv
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+PROTOCOLS = ("base", "authors-2022", "authors-2023")
+"""Variants whose accuracies the published ones are comparable with: the paper's protocol."""
+TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "imagenet": 50_000}
+"""The paper's data sets and the test images in each: an accuracy on fewer is not on the paper's data."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published figure, or a range of them; what it does not concern is empty or None."""
+
+    kind: str
+    task: str
+    network: str
+    smoothing: str
+    hidden: int | None
+    low: float | None
+    high: float | None
+    unit: str
+    text: str
+    source: str
+
+
+@functools.cache
+def figures() -> tuple[Published, ...]:
+    """All published figures, in METHOD's order."""
+    with Path(__file__).with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+        return tuple(
+            Published(
+                kind=row["kind"],
+                task=row["task"],
+                network=row["network"],
+                smoothing=row["smoothing"],
+                hidden=int(row["hidden"]) if row["hidden"] else None,
+                low=float(row["low"]) if row["low"] else None,
+                high=float(row["high"]) if row["high"] else None,
+                unit=row["unit"],
+                text=row["text"],
+                source=row["source"],
+            )
+            for row in csv.DictReader(file)
+        )
+
+
+def accuracy(task: str, network: str, smoothing: str, hidden: int, variant: str) -> Published | None:
+    """The published accuracy of a reconstructed network, in per cent, if there is one."""
+    if variant not in PROTOCOLS:
+        return None
+    wanted = ("accuracy", task, network, smoothing, hidden)
+    return next((p for p in figures() if (p.kind, p.task, p.network, p.smoothing, p.hidden) == wanted), None)
+
+
+def original_accuracy(task: str, network: str) -> Published | None:
+    """The published accuracy of an original, in per cent, if there is one."""
+    wanted = ("original_accuracy", task, network)
+    return next((p for p in figures() if (p.kind, p.task, p.network) == wanted), None)

@@ -1,0 +1,137 @@
+"""A document as LaTeX: booktabs tables that compile alone, or as part of a document that inputs them."""
+
+import itertools
+import unicodedata
+
+from nern.report.document import Document, Grid, Text
+
+PREAMBLE = r"""% Written by nern. Compiles alone; a document that inputs it needs the packages booktabs and graphicx.
+\makeatletter
+\ifx\documentclass\@twoclasseserror
+  \makeatother
+  \let\nernend\relax
+\else
+  \makeatother
+  \documentclass{article}
+  \usepackage[a4paper,landscape,margin=2cm]{geometry}
+  \usepackage{booktabs,graphicx}
+  \pagestyle{empty}
+  \begin{document}
+  \def\nernend{\end{document}}
+\fi
+"""
+"""After \\documentclass LaTeX redefines it as \\@twoclasseserror: so the file knows whether it is being input."""
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": r"$-$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "·": r"$\cdot$",
+    "²": r"$^2$",
+    "⁰": r"$^0$",
+    "λ": r"$\lambda$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "—": "---",
+    "–": "--",
+    "’": "'",
+    "‘": "`",
+    "“": "``",
+    "”": "''",
+    "…": r"\ldots{}",
+    "\u00a0": "~",
+}
+
+
+def latex(document: Document) -> str:
+    """The document as LaTeX text."""
+    floats = [_float(document, index) for index in range(len(document.grids))]
+    return "\n".join([PREAMBLE, *floats, "\\nernend"]) + "\n"
+
+
+def _float(document: Document, index: int) -> str:
+    grid = document.grids[index]
+    label = f"tab:{document.name}" + (f"-{index + 1}" if index else "")
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering\small",
+        rf"\caption{{{_escape(grid.title)}}}\label{{{label}}}",
+        # a wide table shrinks to the line, a narrow one keeps its size
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        *_tabular(grid),
+        "}",
+    ]
+    if not index and (document.marked or document.notes):
+        lines += _notes(document)
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _tabular(grid: Grid) -> list[str]:
+    lines = [rf"\begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in grid.columns)}}}", r"\toprule"]
+    lines += _header(grid)
+    for index, row in enumerate(grid.rows):
+        repeats = grid.repeats(index)
+        if index and grid.keys and not repeats:
+            lines.append(r"\midrule")
+        cells = ["" if position < repeats else _cell(text) for position, text in enumerate(row)]
+        lines.append(" & ".join(cells) + r" \\")
+    return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def _header(grid: Grid) -> list[str]:
+    lines = []
+    if any(column.group for column in grid.columns):
+        spans, rules, position = [], [], 1
+        for group, columns in itertools.groupby(grid.columns, key=lambda column: column.group):
+            width = len(list(columns))
+            spans.append(rf"\multicolumn{{{width}}}{{c}}{{{_escape(group)}}}")
+            if group:
+                rules.append(rf"\cmidrule(lr){{{position}-{position + width - 1}}}")
+            position += width
+        lines = [" & ".join(spans) + r" \\", "".join(rules)]
+    return [*lines, " & ".join(_escape(column.name) for column in grid.columns) + r" \\", r"\midrule"]
+
+
+def _cell(text: Text) -> str:
+    marks = ",".join(text.marks)
+    return _escape(text.value) + (rf"\textsuperscript{{{marks}}}" if marks else "")
+
+
+def _notes(document: Document) -> list[str]:
+    marked = [rf"\textsuperscript{{{mark}}} {_escape(note)}" for mark, note in document.marked.items()]
+    notes = marked + [_escape(note) for note in document.notes]
+    return [
+        "",
+        r"\medskip",
+        r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
+        " \\par\n".join(notes),
+        r"\end{minipage}",
+    ]
+
+
+def _escape(text: str) -> str:
+    return "".join(SPECIAL.get(character) or _plain(character) for character in text)
+
+
+def _plain(character: str) -> str:
+    """A character that pdflatex has a glyph for: itself, its letters without marks, or its code."""
+    if character.isascii() or unicodedata.name(character, "").startswith("LATIN SMALL LETTER"):
+        return character
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return plain or f"[U+{ord(character):04X}]"

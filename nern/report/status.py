@@ -1,0 +1,89 @@
+"""The state of the whole matrix: which cells are done, running, failed, outdated, damaged or missing."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from nern.checkpoint import is_locked
+from nern.config import Config, fingerprint
+from nern.errors import NernError
+from nern.matrix import all_cells, fit_settings, table_cells
+from nern.report import collect
+from nern.report.collect import DONE, FAILED, MISSING, OUTDATED
+
+RUNNING, DAMAGED = "running", "damaged"
+ORDER = (DONE, RUNNING, FAILED, OUTDATED, DAMAGED, MISSING)
+
+
+def status(config: Config, root: Path) -> pd.DataFrame:
+    """The long frame of every cell that any table needs, and in `tables` which ones those are.
+
+    Besides those of `collect` a cell can be running (a living process holds its folder) or damaged (its files are
+    not what a stage writes; `message` says how).
+
+    Args:
+        config: the configuration.
+        root: the folder that `results/` lies in.
+    """
+    digests = collect.Digests(root)
+    rows: list[dict[str, Any]] = []
+    for cell in all_cells(config):
+        try:
+            row = collect.row(cell, digests, fingerprint(fit_settings(config, cell)))
+        except NernError as error:
+            row = collect.names_of(cell) | {"status": DAMAGED, "message": str(error)}
+        if is_locked(root / cell.path):
+            row = collect.names_of(cell) | {"status": RUNNING}
+        rows.append(row)
+    frame = collect.frame_of(rows)
+    tables: dict[str, list[str]] = {}
+    for name in config.tables:
+        for cell in table_cells(config, name):
+            tables.setdefault(cell.path, []).append(name)
+    frame["tables"] = [", ".join(tables[cell]) for cell in frame["cell"]]
+    return frame
+
+
+def render(frame: pd.DataFrame) -> str:
+    """The frame of `status` as text: a line per entry with a column per seed, reasons, and counts per table."""
+    parts = [_entries(frame), _reasons(frame), _counts(frame)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _entries(frame: pd.DataFrame) -> str:
+    seeds = sorted(set(frame["seed"]))
+    lines = []
+    for entry, rows in frame.groupby(
+        frame["cell"].str.removeprefix("results/").str.rsplit("/", n=1).str[0], sort=False
+    ):
+        found = {int(row.seed): row for row in rows.itertuples()}
+        texts = [_state(found[seed]) if seed in found else "" for seed in seeds]
+        lines.append([entry, *texts])
+    return _text_table(["accuracy in %", *(f"seed {seed}" for seed in seeds)], lines)
+
+
+def _state(row: Any) -> str:
+    return f"{row.accuracy:.2f}" if row.status == DONE else str(row.status)
+
+
+def _reasons(frame: pd.DataFrame) -> str:
+    told = frame[(frame["message"] != "") & (frame["status"] != DONE)]
+    return "\n".join(f"{row.cell}: {row.status}: {row.message}" for row in told.itertuples())
+
+
+def _counts(frame: pd.DataFrame) -> str:
+    names = list(dict.fromkeys(name for tables in frame["tables"] for name in tables.split(", ")))
+    shown = [state for state in ORDER if (frame["status"] == state).any()]
+    lines = []
+    for name in names:
+        of_table = frame[[name in tables.split(", ") for tables in frame["tables"]]]["status"].value_counts()
+        lines.append([name, *(str(of_table.get(state, 0)) for state in shown)])
+    return _text_table(["table", *shown], lines)
+
+
+def _text_table(headers: list[str], lines: list[list[str]]) -> str:
+    align = ["left", *["right"] * (len(headers) - 1)]
+    text: str = tabulate(lines, headers=headers, tablefmt="simple", disable_numparse=True, colalign=align)
+    return text
