@@ -64,12 +64,17 @@ class CoordinateTable(nn.Module):
 
     def predict(self, predictor: Predictor, sample: Tensor | None = None) -> Tensor:
         """Kernels [m, k²] of the coordinates in `sample` [m], or of all: `predictor(coordinates[sample])`."""
+        return predictor.after_first(self.first_layer(predictor, sample))
+
+    def first_layer(self, predictor: Predictor, sample: Tensor | None = None) -> Tensor:
+        """The first layer's output [m, h], before its ReLU."""
         first = predictor.layers[0]
         blocks = self.embeddings.split(self.sizes)
         weights = first.weight.split(2 * predictor.levels, dim=1)
-        rows = torch.cat([block @ weight.T for block, weight in zip(blocks, weights, strict=True)])
+        parts = [block @ weight.T for block, weight in zip(blocks, weights, strict=True)]
+        parts[0] = parts[0] + first.bias  # every kernel has one layer index, so the bias enters once
         indices = self.indices if sample is None else self.indices[sample]
-        return predictor.after_first(F.embedding_bag(indices, rows, mode="sum") + first.bias)
+        return F.embedding_bag(indices, torch.cat(parts), mode="sum")
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from nern.config import Losses, Phase
+from nern.method.backpropagation import PredictorPass
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateTable, Predictor
 from nern.method.sampling import Sample, Sampler
@@ -61,6 +62,7 @@ class PredictorStep:
             target: rows [n, k²] of the original's kernels.
         """
         self.predictor, self.table, self.layout, self.target = predictor, table, layout, target
+        self.passes = PredictorPass(predictor, table)
         self.mask = layout.mask(target.device)
         self.errors = self._squared_errors()
 
@@ -88,36 +90,31 @@ class PredictorStep:
 
     def reconstruct(self, sample: Sample, losses: Losses) -> StepLosses:
         """A step on L_recon alone: no network is run, and only the sample is predicted."""
-        predicted = self.table.predict(self.predictor, sample.indices)
-        error = self._error(predicted.detach(), sample.indices)
+        error = self._error(self.passes.forward(sample.indices), sample.indices)
         self.errors[sample.indices] = error.square().sum(1)
         loss, factor = self._reconstruction(losses)
-        self._backward(predicted, error * factor, sample)
+        self._backward(error * factor, sample)
         return StepLosses(loss)
 
     def distill(self, sample: Sample, losses: Losses, images: Tensor, distiller: Distiller) -> StepLosses:
         """A step on the whole objective, on a batch of images."""
         everything = len(sample.indices) == len(self.table)
-        with torch.set_grad_enabled(everything):
-            rows = self.table.predict(self.predictor)
-        gradients, output, features = distiller(images, self.layout.weights(rows.detach()), losses)
-        error = self._error(rows.detach())
+        with torch.no_grad():
+            rows = self.passes.forward(sample.indices) if everything else self.table.predict(self.predictor)
+        gradients, output, features = distiller(images, self.layout.weights(rows), losses)
+        error = self._error(rows)
         self.errors = error.square().sum(1)
         loss, factor = self._reconstruction(losses)
         gradient = error * factor + self.layout.rows(gradients)
-        if everything:
-            self._backward(rows, gradient, Sample(sample.indices, None))
-        else:
-            predicted = self.table.predict(self.predictor, sample.indices)
-            self._backward(predicted, gradient[sample.indices], sample)
+        if not everything:
+            self.passes.forward(sample.indices)
+        self._backward(gradient[sample.indices], sample)
         return StepLosses(loss, output, features)
 
-    def _backward(self, predicted: Tensor, gradient: Tensor, sample: Sample) -> None:
-        for parameter in self.predictor.parameters():
-            parameter.grad = None
+    def _backward(self, gradient: Tensor, sample: Sample) -> None:
         if sample.weights is not None:
             gradient = gradient * sample.weights.unsqueeze(1)
-        predicted.backward(gradient)
+        self.passes.backward(gradient)
 
 
 def training_sampler(phase: Phase, layout: KernelLayout, target: Tensor, seed: int) -> Sampler:
