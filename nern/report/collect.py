@@ -134,15 +134,15 @@ def row(cell: Cell, digests: Digests, fingerprint: str | None) -> dict[str, Any]
 def _failure(path: Path, cell: Cell) -> str:
     """Why a fit failed, in the words of its `failed.json`."""
     failed = checkpoint.read_json(path)
-    step, message = failed.get("step"), failed.get("message")
-    if not _is_count(step) or not isinstance(message, str):
+    message = failed.get("message")
+    if not _is_count(failed.get("step")) or not _is_text(message):
         raise NernError(f"{path}: is no record of a failure; delete it and run: nern fit {cell.path}")
-    return f"at iteration {step}: {_line(message).removeprefix(f'{cell.path}: ')}"
+    return _line(message).removeprefix(f"{cell.path}: ")
 
 
 def _facts_of_fit(fit: Mapping[str, Any], path: Path) -> dict[str, Any]:
     seconds, device = fit.get("wall_seconds"), fit.get("device")
-    if not _is_amount(seconds) or not isinstance(device, str):
+    if not _is_amount(seconds) or not _is_text(device):
         raise NernError(f"{path}: wall_seconds or device is missing or of the wrong type; run its fit again")
     return {"wall_seconds": float(seconds), "fit_device": _line(device)}
 
@@ -164,7 +164,7 @@ def _is_percent(value: object) -> bool:
     return _is_amount(value) and value <= 100
 
 
-def _is_text(value: object) -> bool:
+def _is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and not re.search(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]", value)
 
 

@@ -16,11 +16,22 @@ class Text:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's name, the group that it belongs to ("" for none), and whether it holds numbers."""
+    """A column's name, and whether it holds numbers."""
 
     name: str
     group: str = ""
+    """The heading that it shares with its neighbors; "" for none."""
+    alone: str = ""
+    """What it is called where there is no room for the group's heading; its name if empty."""
     numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence below a table, and in a word what it is about."""
+
+    label: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Document:
     title: str
     grids: list[Grid]
     marked: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
 
 class Marks:

@@ -1,5 +1,6 @@
 """The entries of a table: the seeds of one network, hidden size, smoothing mode and variant, done and not done."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,9 @@ from nern.config import Table
 from nern.report import published
 from nern.report.collect import DONE
 from nern.report.statistics import mean_confidence_interval
+
+NAMES = {"none": "no permutation"}
+"""What a table calls a smoothing mode, where it is not the mode's own name."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Entries:
         """
         self.by_variant = table.columns == "variant"
         self.groups: list[str] = list(table.variants if self.by_variant else table.smoothing)
+        self.titles = {group: NAMES.get(group, group) for group in self.groups}
         others: list[str] = list(table.smoothing if self.by_variant else table.variants)
         self.lines = [(network, h, other) for network, sizes in table.sizes.items() for h in sizes for other in others]
         self.several_others = len(others) > 1
@@ -84,6 +89,6 @@ class Entries:
         """The entries of a group, one a line."""
         return [self._entries[line, group] for line in self.lines]
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Entry]:
         """All entries, line by line."""
         return iter(self._entries.values())

@@ -30,6 +30,21 @@ def distinct(values: list[float], digits: int) -> str:
     return " / ".join(texts) or DASH
 
 
+def p_value(value: float) -> str:
+    """Three decimals; smaller ones are only told to be smaller."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def mebibytes(sizes: list[float], every: list[float]) -> str:
+    """Each different size in MiB once.
+
+    Args:
+        sizes: in bytes.
+        every: all sizes of the column, in bytes; they decide how many decimals all of its cells have.
+    """
+    return distinct([size / MIB for size in sizes], size_digits([size / MIB for size in every]))
+
+
 def size_digits(sizes: list[float]) -> int:
     """Decimals for a column of sizes in MiB: two like the paper, three if one is below 0.1."""
     return 3 if min(sizes, default=1.0) < 0.1 else 2

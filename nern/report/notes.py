@@ -6,6 +6,7 @@ import pandas as pd
 
 from nern.report import formats, published
 from nern.report.collect import DONE, FAILED, MISSING, OUTDATED
+from nern.report.document import Note
 from nern.report.entries import Entries, Entry
 
 INSIDE = "The published value lies inside the interval."
@@ -16,90 +17,111 @@ def absence(entry: Entry) -> str:
     parts = []
     for (status, message), part in entry.absent.groupby(["status", "message"], sort=False):
         parts.append(f"{formats.seeds([int(s) for s in part['seed']])} {status}" + (f" ({message})" if message else ""))
-    return ("Not in the mean: " if entry.n else "No cell: ") + "; ".join(parts) + "."
+    return ("Not in the mean: " if entry.n else "No value: ") + "; ".join(parts) + "."
 
 
-def general(frame: pd.DataFrame, entries: Entries) -> list[str]:
+class Code:
+    """The versions of code and packages that the cells of a table come from, the one with the most cells first."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        """Count them.
+
+        Args:
+            frame: the table's long frame.
+        """
+        done = frame[frame["status"] == DONE]
+        parts = sorted(done.groupby(["code", "versions"], sort=False), key=lambda item: -len(item[1]))
+        self.versions = {version: f"{version[0]}; {_commits(part)}; {version[1]}" for version, part in parts}
+
+    def others(self, entry: Entry) -> list[str]:
+        """A note for each version, besides the one of most cells, that cells of the entry come from."""
+        found = set(zip(entry.done["code"], entry.done["versions"], strict=True))
+        return [
+            f"From another version of the code, in whole or in part: {text}."
+            for version, text in list(self.versions.items())[1:]
+            if version in found
+        ]
+
+    def note(self) -> Note:
+        """The version that all cells come from, or most of them."""
+        texts = list(self.versions.values())
+        start = "" if len(texts) == 1 else f"the cells come from {len(texts)} versions; unless marked: "
+        return Note("Code", f"{start}{texts[0]}.")
+
+
+def _commits(part: pd.DataFrame) -> str:
+    """The short commits of some cells; a `-dirty` at the end stays."""
+    commits = [commit[:12] + commit[40:] for commit in _distinct(part["git_commit"])]
+    return f"{'commit' if len(commits) == 1 else 'commits'} {formats.listed(commits)}"
+
+
+def general(frame: pd.DataFrame, entries: Entries, code: Code) -> list[Note]:
     """The notes that concern the whole table.
 
     Args:
         frame: the table's long frame.
         entries: the same, by row and column group.
+        code: the versions that its cells come from.
     """
     done = frame[frame["status"] == DONE]
     if done.empty:
-        return [_count(frame)]
+        return [_cells(frame)]
     return [
-        "Accuracy: of the reconstructed network on the test images, at the last iterate; no checkpoint is selected.",
+        Note("Accuracy", "of the reconstructed network on the test images at the last iterate; none is selected."),
         _interval(entries),
         _data(done),
         _protocol(done),
         _published(done, entries),
-        "Sizes: MiB (2²⁰ bytes) of 32-bit floats, which the paper calls MB. Learnable weights are those of the "
-        "convolutions that the predictor stands for; the predictor's size is without the permutation.",
-        *_code(done),
-        _count(frame),
+        Note(
+            "Sizes",
+            "32-bit floats in MiB (2²⁰ bytes), which the paper calls MB. Learnable: the weights of the convolutions "
+            "that the predictor stands for. Predictor: without the permutation.",
+        ),
+        _cells(frame),
+        code.note(),
     ]
 
 
-def _interval(entries: Entries) -> str:
+def _interval(entries: Entries) -> Note:
     text = (
         "mean ± half-width of the 95 % confidence interval over n seeds (Student t, sample standard deviation). "
         "The seeds vary the fit; all of them learn the same original."
     )
-    return text + " One seed gives no interval." * any(entry.n == 1 for entry in entries)
+    return Note("Interval", text + " One seed gives no interval." * any(entry.n == 1 for entry in entries))
 
 
-def _data(done: pd.DataFrame) -> str:
+def _data(done: pd.DataFrame) -> Note:
     parts = []
     for (data, note, images), _ in done.groupby(["data", "data_note", "test_images"], sort=False):
         parts.append(f"{data}, {images:,} test images" + (f" ({note})" if note else ""))
-    return f"Data: {'; '.join(parts)}."
+    return Note("Data", "; ".join(parts) + ".")
 
 
-def _protocol(done: pd.DataFrame) -> str:
+def _protocol(done: pd.DataFrame) -> Note:
     parts = []
     for variant, part in done.groupby("variant", sort=False):
         iterations = sorted({int(n) for n in part["iterations"]})
         parts.append(f"{variant} ({' or '.join(f'{n:,}' for n in iterations)} iterations)")
-    return f"Protocol: {', '.join(parts)}. Fitted on: {'; '.join(_distinct(done['fit_device']))}."
+    return Note("Protocol", f"{', '.join(parts)}. Fitted on {'; '.join(_distinct(done['fit_device']))}.")
 
 
-def _published(done: pd.DataFrame, entries: Entries) -> str:
+def _published(done: pd.DataFrame, entries: Entries) -> Note:
     shown = [entry for entry in entries if entry.published is not None]
     if not shown:
-        return "Published: the paper has no figure for these cells."
+        return Note("Published", "no figure of the paper is comparable with these cells.")
     task = str(done["task"].iloc[0])
     figures = [published.accuracy(task, e.network, e.smoothing, e.hidden, e.variant) for e in shown]
     sources = _distinct(figure.source for figure in figures if figure is not None)
     originals = {network: published.original_accuracy(task, network) for network in _distinct(done["network"])}
     of_originals = [f"{network} {figure.low:.2f} %" for network, figure in originals.items() if figure]
-    return f"Published: {'; '.join(sources)}. Published originals: {', '.join(of_originals)}."
+    return Note("Published", f"{'; '.join(sources)}. Their originals: {', '.join(of_originals)}.")
 
 
-def _code(done: pd.DataFrame) -> list[str]:
-    """One note on the code that made the numbers; if it is not the same for all cells, one for each version."""
-    versions = sorted(done.groupby(["code", "versions"], sort=False), key=lambda item: -len(item[1]))
-    texts = []
-    for (code, packages), part in versions:
-        commits = ", ".join(commit[:12] + commit[40:] for commit in _distinct(part["git_commit"]))
-        texts.append(f"{code}; commit {commits}; {packages}")
-    if len(texts) == 1:
-        return [f"Code: {texts[0]}."]
-    notes = [f"The cells come from {len(texts)} versions of the code. Most: {texts[0]}."]
-    for text, (_, part) in zip(texts[1:], versions[1:], strict=True):
-        notes.append(f"{formats.listed(_short(part))}: {text}.")
-    return notes
-
-
-def _short(part: pd.DataFrame) -> list[str]:
-    return [cell.split("/", 2)[2] for cell in part["cell"]]
-
-
-def _count(frame: pd.DataFrame) -> str:
+def _cells(frame: pd.DataFrame) -> Note:
     counts = frame["status"].value_counts()
-    rest = [f"{counts[status]} {status}" for status in (FAILED, OUTDATED, MISSING) if counts.get(status)]
-    return f"{counts.get(DONE, 0)} of {len(frame)} cells are done" + (f", {', '.join(rest)}" if rest else "") + "."
+    rest = [f"{counts[status]} {status}" for status in (FAILED, OUTDATED, MISSING) if status in counts]
+    done = f"{counts.get(DONE, 0)} of {len(frame)} fits are done"
+    return Note("Cells", done + "".join(f", {text}" for text in rest) + ".")
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

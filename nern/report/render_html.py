@@ -6,21 +6,28 @@ from html import escape
 from nern.report.document import Document, Grid, Text
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c1e21; background: #fff; max-width: 75rem;
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; background: #fff; width: fit-content; max-width: 80rem;
        margin: 2rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.5rem; margin: 0 0 1rem; }
 h2 { font-size: 1.15rem; margin: 2.25rem 0 .75rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; border: solid; border-width: 2px 0; }
-th, td { padding: .3rem .75rem; text-align: left; white-space: nowrap; }
+th, td { padding: .25rem .6rem; text-align: left; vertical-align: bottom; }
+td { white-space: nowrap; }
+th { font-weight: 600; line-height: 1.25; }
 .number { text-align: right; }
-thead th { font-weight: 600; vertical-align: bottom; }
-thead th.group { text-align: center; border-bottom: 1px solid #888; }
+th.group { text-align: center; }
+th.group span { display: block; border-bottom: 1px solid #888; padding-bottom: .25rem; }
+.first { padding-left: 1.5rem; }
 thead tr:last-child th { border-bottom: 1px solid; }
 tr.part td { border-top: 1px solid #c4c8cc; }
+tbody tr:hover { background: #f2f5f8; }
 .again { color: transparent; }
-sup { line-height: 0; }
-.notes { font-size: .875rem; color: #3c4146; max-width: 60rem; padding-left: 1.1rem; }
+sup { position: absolute; font-size: .7em; line-height: 1.2; padding-left: .1em; }
+.notes { font-size: .875rem; color: #3c4146; max-width: 58rem; display: grid; margin: 1rem 0 0;
+         grid-template-columns: max-content 1fr; gap: .15rem .9rem; }
+.notes dt { font-weight: 600; }
+.notes dd { margin: 0; }
 """
 
 
@@ -56,26 +63,31 @@ def _table(grid: Grid) -> str:
     for index, row in enumerate(grid.rows):
         repeats = grid.repeats(index)
         lines.append('<tr class="part">' if index and grid.keys and not repeats else "<tr>")
-        for position, (column, text) in enumerate(zip(grid.columns, row, strict=True)):
-            kinds = ["number"] * column.numeric + ["again"] * (position < repeats)
-            lines.append(f"<td{_classes(kinds)}>{_cell(text)}</td>")
+        for position, text in enumerate(row):
+            lines.append(f"<td{_classes(grid, position, again=position < repeats)}>{_cell(text)}</td>")
         lines.append("</tr>")
     return "\n".join([*lines, "</tbody>", "</table></div>"])
 
 
 def _header(grid: Grid) -> list[str]:
-    names = [f"<th{_classes(['number'] * c.numeric)}>{escape(c.name)}</th>" for c in grid.columns]
+    names = [
+        f"<th{_classes(grid, position)}>{escape(column.name)}</th>" for position, column in enumerate(grid.columns)
+    ]
     header = ["<tr>" + "".join(names) + "</tr>"]
     if any(column.group for column in grid.columns):
         spans = []
         for group, columns in itertools.groupby(grid.columns, key=lambda column: column.group):
-            width = len(list(columns))
-            spans.append(f"<th{_classes(['group'] * bool(group))} colspan={width}>{escape(group)}</th>")
+            kind = ' class="group first"' if group else ""
+            spans.append(f"<th{kind} colspan={len(list(columns))}><span>{escape(group)}</span></th>")
         header.insert(0, "<tr>" + "".join(spans) + "</tr>")
     return header
 
 
-def _classes(names: list[str]) -> str:
+def _classes(grid: Grid, position: int, *, again: bool = False) -> str:
+    """The classes of a cell: it holds a number, it opens a group of columns, it repeats the cell above."""
+    column = grid.columns[position]
+    first = column.group != "" and column.group != grid.columns[position - 1].group
+    names = ["number"] * column.numeric + ["first"] * first + ["again"] * again
     return f' class="{" ".join(names)}"' if names else ""
 
 
@@ -84,6 +96,6 @@ def _cell(text: Text) -> str:
 
 
 def _notes(document: Document) -> str:
-    marked = [f"<li><sup>{mark}</sup> {escape(note)}</li>" for mark, note in document.marked.items()]
-    plain = [f"<li>{escape(note)}</li>" for note in document.notes]
-    return "\n".join(['<ul class="notes">', *marked, *plain, "</ul>"])
+    marked = [f"<dt>{mark}</dt><dd>{escape(note)}</dd>" for mark, note in document.marked.items()]
+    plain = [f"<dt>{escape(note.label)}</dt><dd>{escape(note.text)}</dd>" for note in document.notes]
+    return "\n".join(['<dl class="notes">', *marked, *plain, "</dl>"])

@@ -70,8 +70,8 @@ def _float(document: Document, index: int) -> str:
     label = f"tab:{document.name}" + (f"-{index + 1}" if index else "")
     lines = [
         r"\begin{table}[htbp]",
-        r"\centering\small",
-        rf"\caption{{{_escape(grid.title)}}}\label{{{label}}}",
+        r"\centering\small\setlength{\tabcolsep}{5pt}",
+        rf"\caption{{{_escape(grid.title)}}}\label{{{label}}}\smallskip",
         # a wide table shrinks to the line, a narrow one keeps its size
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         *_tabular(grid),
@@ -109,13 +109,14 @@ def _header(grid: Grid) -> list[str]:
 
 
 def _cell(text: Text) -> str:
+    """Its marks stand in the gap to the next column, so that digits stay below digits."""
     marks = ",".join(text.marks)
-    return _escape(text.value) + (rf"\textsuperscript{{{marks}}}" if marks else "")
+    return _escape(text.value) + (rf"\rlap{{\textsuperscript{{{marks}}}}}" if marks else "")
 
 
 def _notes(document: Document) -> list[str]:
     marked = [rf"\textsuperscript{{{mark}}} {_escape(note)}" for mark, note in document.marked.items()]
-    notes = marked + [_escape(note) for note in document.notes]
+    notes = marked + [rf"\textit{{{_escape(note.label)}}}: {_escape(note.text)}" for note in document.notes]
     return [
         "",
         r"\medskip",

@@ -2,9 +2,12 @@
 
 import re
 
-from tabulate import tabulate
+import tabulate
 
 from nern.report.document import Document, Grid, Text
+
+tabulate.MIN_PADDING = 0
+"""Else headers are two characters wider than they need be, and wide tables wrap in an editor."""
 
 
 def markdown(document: Document) -> str:
@@ -20,14 +23,9 @@ def markdown(document: Document) -> str:
 
 
 def _pipe_table(grid: Grid) -> str:
-    headers, group = [], ""
-    for column in grid.columns:
-        opens = column.group and column.group != group
-        headers.append(_escape(f"{column.group}: {column.name}" if opens else column.name))
-        group = column.group
-    table: str = tabulate(
+    table: str = tabulate.tabulate(
         [[_cell(text) for text in row] for row in grid.rows],
-        headers=headers,
+        headers=[_escape(column.alone or column.name) for column in grid.columns],
         tablefmt="pipe",
         disable_numparse=True,
         colalign=["right" if column.numeric else "left" for column in grid.columns],
@@ -41,7 +39,7 @@ def _cell(text: Text) -> str:
 
 def _notes(document: Document) -> str:
     marked = [f"- ({mark}) {_escape(note)}" for mark, note in document.marked.items()]
-    return "\n".join(marked + [f"- {_escape(note)}" for note in document.notes])
+    return "\n".join(marked + [f"- **{note.label}**: {_escape(note.text)}" for note in document.notes])
 
 
 def _escape(text: str) -> str:

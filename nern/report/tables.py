@@ -11,10 +11,10 @@ import pandas as pd
 from nern import checkpoint
 from nern.config import Config, Table, fingerprint
 from nern.matrix import fit_settings, table_cells, table_of
-from nern.report import formats, notes
+from nern.report import comparison, details, formats, notes
 from nern.report.collect import collect, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Marks, Text
-from nern.report.entries import Entries, Entry
+from nern.report.entries import NAMES, Entries, Entry
 from nern.report.render import render
 
 
@@ -45,75 +45,80 @@ def build(frame: pd.DataFrame, table: Table, name: str) -> Document:
         table: its settings.
         name: its name, for labels.
     """
-    entries, marks = Entries(frame, table), Marks()
-    grid = _main_grid(entries, table.title, marks)
-    return Document(name, table.title, [grid], marks.notes, notes.general(frame, entries))
+    entries, code, marks = Entries(frame, table), notes.Code(frame), Marks()
+    grids = [_Headline(entries, code, marks).grid(table.title)]
+    general = notes.general(frame, entries, code)
+    if any(entry.n for entry in entries):
+        grids.append(details.grid(frame, entries))
+        general.append(details.SELECTION)
+    compared = comparison.grid(frame, table.columns, entries.titles)
+    if compared:
+        grids.append(compared)
+        general.append(comparison.ASSUMPTIONS)
+    return Document(name, table.title, grids, marks.notes, general)
 
 
-def _main_grid(entries: Entries, title: str, marks: Marks) -> Grid:
-    own_original = _originals_differ(entries)
-    columns = [
-        Column("Network", numeric=False),
-        Column("Learnable weights (MiB)"),
-        Column("Hidden size"),
-        Column("Predictor (MiB)"),
-    ]
-    if not own_original:
-        columns.append(Column("Original (%)"))
-    if entries.several_others:
-        columns.append(Column("Smoothing" if entries.by_variant else "Variant", numeric=False))
-    for group in entries.groups:
-        columns.extend(_group_columns(group, own_original, _has_published(entries, group)))
-    rows = [_row(entries, line, own_original, marks) for line in entries.lines]
-    return Grid(title, columns, rows, keys=2)
+class _Headline:
+    """The grid that mirrors the paper's table 1."""
 
+    def __init__(self, entries: Entries, code: notes.Code, marks: Marks) -> None:
+        self.entries, self.code, self.marks = entries, code, marks
+        self.own_original = any(
+            len({accuracy for entry in entries.of_line(line) for accuracy in entry.done["original_accuracy"]}) > 1
+            for line in entries.lines
+        )
+        """Whether the groups of some line learned originals of different accuracy: each group then shows its own."""
+        self.published = {
+            group: any(entry.published is not None for entry in entries.of_group(group)) for group in entries.groups
+        }
 
-def _originals_differ(entries: Entries) -> bool:
-    """Whether the columns of some line learned originals of different accuracy: each group then shows its own."""
-    return any(
-        len({accuracy for entry in entries.of_line(line) for accuracy in entry.done["original_accuracy"]}) > 1
-        for line in entries.lines
-    )
+    def grid(self, title: str) -> Grid:
+        rows = [self._row(line) for line in self.entries.lines]
+        return Grid(title, self._columns(), rows, keys=2)
 
+    def _columns(self) -> list[Column]:
+        columns = [Column("Network", numeric=False), Column("Learnable (MiB)"), Column("Hidden")]
+        columns.append(Column("Predictor (MiB)"))
+        if not self.own_original:
+            columns.append(Column("Original (%)"))
+        if self.entries.several_others:
+            columns.append(Column("Smoothing" if self.entries.by_variant else "Variant", numeric=False))
+        for group, title in self.entries.titles.items():
+            if self.own_original:
+                columns.append(Column("original (%)", title))
+            columns += [Column("accuracy (%)", title, alone=f"{title} (%)"), Column("n", title)]
+            if self.published[group]:
+                columns += [Column("published", title), Column("difference", title)]
+        return columns
 
-def _has_published(entries: Entries, group: str) -> bool:
-    return any(entry.published is not None for entry in entries.of_group(group))
+    def _row(self, line: tuple[str, int, str]) -> list[Text]:
+        network, hidden, other = line
+        done = pd.concat([entry.done for entry in self.entries.of_line(line)])
+        row = [network, self._size(done, "learnable_bytes"), str(hidden), self._size(done, "predictor_bytes")]
+        if not self.own_original:
+            row.append(formats.distinct(done["original_accuracy"].tolist(), 2))
+        if self.entries.several_others:
+            row.append(NAMES.get(other, other))
+        texts = [Text(value) for value in row]
+        for group in self.entries.groups:
+            texts += self._entry(self.entries[line, group], self.published[group])
+        return texts
 
+    def _size(self, done: pd.DataFrame, column: str) -> str:
+        every = [size for entry in self.entries for size in entry.done[column]]
+        return formats.mebibytes(done[column].tolist(), every)
 
-def _group_columns(group: str, own_original: bool, has_published: bool) -> list[Column]:
-    names = ["original (%)"] * own_original + ["accuracy (%)", "n"] + ["published", "difference"] * has_published
-    return [Column(name, group) for name in names]
-
-
-def _row(entries: Entries, line: tuple[str, int, str], own_original: bool, marks: Marks) -> list[Text]:
-    network, hidden, other = line
-    done = pd.concat([entry.done for entry in entries.of_line(line)])
-    row = [network, _sizes(entries, done, "learnable_bytes"), str(hidden), _sizes(entries, done, "predictor_bytes")]
-    if not own_original:
-        row.append(formats.distinct(done["original_accuracy"].tolist(), 2))
-    if entries.several_others:
-        row.append(other)
-    texts = [Text(value) for value in row]
-    for group in entries.groups:
-        texts.extend(_entry(entries[line, group], own_original, _has_published(entries, group), marks))
-    return texts
-
-
-def _sizes(entries: Entries, done: pd.DataFrame, column: str) -> str:
-    every = [size / formats.MIB for entry in entries for size in entry.done[column]]
-    return formats.distinct([size / formats.MIB for size in done[column]], formats.size_digits(every))
-
-
-def _entry(entry: Entry, own_original: bool, has_published: bool, marks: Marks) -> list[Text]:
-    mean, half_width = entry.interval("accuracy")
-    reasons = (marks.mark(notes.absence(entry)),) if len(entry.absent) else ()
-    texts = [Text(formats.interval(mean, half_width), reasons), Text(str(entry.n))]
-    if own_original:
-        texts.insert(0, Text(formats.distinct(entry.done["original_accuracy"].tolist(), 2)))
-    if has_published and entry.published is None:
-        texts += [Text(DASH), Text(DASH)]
-    elif entry.published is not None:
-        difference = mean - entry.published
-        inside = (marks.mark(notes.INSIDE),) if abs(difference) <= half_width else ()
-        texts += [Text(f"{entry.published:.2f}"), Text(formats.signed(difference), inside)]
-    return texts
+    def _entry(self, entry: Entry, has_published: bool) -> list[Text]:
+        mean, half_width = entry.interval("accuracy")
+        reasons = [notes.absence(entry)] if len(entry.absent) else []
+        marks = tuple(self.marks.mark(note) for note in reasons + self.code.others(entry))
+        texts = [Text(formats.interval(mean, half_width), marks), Text(str(entry.n))]
+        if self.own_original:
+            texts.insert(0, Text(formats.distinct(entry.done["original_accuracy"].tolist(), 2)))
+        if has_published and entry.published is None:
+            texts += [Text(DASH), Text(DASH)]
+        elif entry.published is not None:
+            difference = mean - entry.published
+            inside = (self.marks.mark(notes.INSIDE),) if abs(difference) <= half_width else ()
+            texts += [Text(f"{entry.published:.2f}"), Text(formats.signed(difference), inside)]
+        return texts

@@ -1,0 +1,67 @@
+"""Methods against each other: paired by everything but the method, seed included, and pooled over a table's cells.
+
+Four seeds of one cell cannot show a difference at 5 % (the smallest p is 0.125); the pairs of a whole table can.
+"""
+
+import itertools
+import math
+
+import pandas as pd
+
+from nern.report import formats
+from nern.report.collect import DONE, IDENTITY
+from nern.report.document import DASH, Column, Grid, Note, Text
+from nern.report.statistics import DRAWS, EXACT_UP_TO, PairedComparison, paired_comparison
+
+FEWEST_PAIRS = 2
+ASSUMPTIONS = Note(
+    "Comparisons",
+    "mean difference over pairs that share network, hidden size, seed and all else but the method; d is Cohen's d_z. "
+    "p: two-sided sign-flip permutation test, which assumes independent pairs whose difference, were the methods "
+    "equally good, would have either sign equally often. Pairs of one network share its original and pairs of one "
+    "seed its random draws, so they are not quite independent; p is not corrected for the number of comparisons. All "
+    f"2^n sign patterns are counted up to n = {EXACT_UP_TO}, {DRAWS:,} drawn beyond (marked drawn).",
+)
+
+
+def paired(frame: pd.DataFrame, dimension: str, first: str, second: str, value: str = "accuracy") -> PairedComparison:
+    """`first` minus `second`, over the cells that are done for both and differ in nothing else.
+
+    Args:
+        frame: a long frame.
+        dimension: the column that tells the methods apart: smoothing or variant.
+        first: a value of that column.
+        second: another one.
+        value: the column that is compared.
+    """
+    keys = [key for key in IDENTITY if key != dimension]
+    done = frame[frame["status"] == DONE].dropna(subset=[value])
+    sides = [done[done[dimension] == name].set_index(keys)[value] for name in (first, second)]
+    pairs = pd.concat(sides, axis=1, join="inner").sort_index()
+    return paired_comparison(pairs.iloc[:, 0].tolist(), pairs.iloc[:, 1].tolist())
+
+
+def grid(frame: pd.DataFrame, dimension: str, names: dict[str, str]) -> Grid | None:
+    """Every two methods of a table against each other; None if none have pairs enough.
+
+    Args:
+        frame: the table's long frame.
+        dimension: smoothing or variant.
+        names: the methods in the table's order, and what the table calls them.
+    """
+    rows = []
+    for second, first in itertools.combinations(names, 2):
+        result = paired(frame, dimension, first, second)
+        if result.n >= FEWEST_PAIRS:
+            rows.append([Text(text) for text in _row(f"{names[first]} against {names[second]}", result)])
+    if not rows:
+        return None
+    columns = [Column(dimension.capitalize(), numeric=False)]
+    columns += [Column(name) for name in ("Pairs", "Mean difference (points)", "d", "p")]
+    return Grid("Methods compared, paired by seed and pooled over the table", columns, rows)
+
+
+def _row(name: str, result: PairedComparison) -> list[str]:
+    effect = DASH if math.isnan(result.effect_size) else formats.signed(result.effect_size)
+    p = formats.p_value(result.p_value) + ("" if result.exact else " (drawn)")
+    return [name, str(result.n), formats.signed(result.mean_difference), effect, p]

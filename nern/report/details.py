@@ -1,0 +1,45 @@
+"""What stands beside the headline: the accuracy selected on the test set, agreement, weights, and all bytes."""
+
+import pandas as pd
+
+from nern.report import formats
+from nern.report.document import Column, Grid, Note, Text
+from nern.report.entries import NAMES, Entries, Entry
+
+SELECTION = Note(
+    "Best-on-test",
+    "the highest accuracy among the tests during a fit, selected on the test images themselves: it flatters. The "
+    "headline is the last iterate.",
+)
+TOP5_BELOW = 99.0
+"""Per cent: where the originals' top-5 accuracy is higher (ten classes), it says nothing."""
+
+
+def grid(frame: pd.DataFrame, entries: Entries) -> Grid:
+    """One row per entry: means and intervals over its seeds.
+
+    Args:
+        frame: the table's long frame.
+        entries: the same, by row and column group.
+    """
+    top5 = bool((frame["original_top5_accuracy"] < TOP5_BELOW).any())
+    several = [name for name in ("smoothing", "variant") if frame[name].nunique() > 1]
+    columns = [Column("Network", numeric=False), Column("Hidden")]
+    columns += [Column(name.capitalize(), numeric=False) for name in several]
+    columns += [Column("Best-on-test (%)")] + [Column("Top-5 (%)")] * top5
+    columns += [Column(name) for name in ("Agreement (%)", "Weight RMSE", "With permutation (MiB)", "Of learnable (%)")]
+    every = frame["total_bytes"].dropna().tolist()
+    rows = [[Text(text) for text in _row(entry, several, top5, every)] for entry in entries]
+    return Grid("Beside the headline", columns, rows, keys=2)
+
+
+def _row(entry: Entry, several: list[str], top5: bool, every: list[float]) -> list[str]:
+    row = [entry.network, str(entry.hidden), *(NAMES.get(text, text) for text in (getattr(entry, n) for n in several))]
+    row.append(formats.interval(*entry.interval("best_on_test_accuracy")))
+    if top5:
+        row.append(formats.interval(*entry.interval("top5_accuracy")))
+    row.append(formats.interval(*entry.interval("agreement")))
+    row.append(formats.interval(*entry.interval("weight_rmse"), digits=4))
+    row.append(formats.mebibytes(entry.done["total_bytes"].tolist(), every))
+    row.append(formats.distinct((100 * entry.done["ratio"]).tolist(), 1))
+    return row
