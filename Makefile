@@ -1,0 +1,43 @@
+# The environment, the demonstration and the tests; all else is Snakemake's. `make help` lists the targets.
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+# Without an NVIDIA GPU: the version that CI tests, of which a small CPU build may be at hand. Else: the newest.
+TORCH ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo torch || echo torch==2.13.0)
+
+BIN = .venv/bin
+DEMO = workflow/config/demo.yaml
+
+.PHONY: help env demo test lint smoke bench
+.DEFAULT_GOAL = help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
+
+env: .venv/made ## make the environment in .venv
+
+.venv/made: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" --editable ".[dev]"
+	@touch $@
+
+demo: .venv/made ## the main job on scikit-learn's digits; prints the table
+	$(BIN)/snakemake --cores $(CORES) demo --configfile $(DEMO)
+	@cat tables/digits.md
+
+test: .venv/made ## the tests
+	$(BIN)/python -m pytest -n auto
+
+lint: .venv/made ## style, types and the workflow's own checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+smoke: .venv/made ## the demonstration's DAG at tiny size, twice; the second run must find nothing to do
+	$(BIN)/snakemake --cores $(CORES) demo --configfile $(DEMO) workflow/config/smoke.yaml
+	$(BIN)/snakemake --cores $(CORES) demo --configfile $(DEMO) workflow/config/smoke.yaml 2>&1 | tee .venv/smoke.log
+	@grep -q "Nothing to be done" .venv/smoke.log
+
+bench: .venv/made ## the README's performance table
+	$(BIN)/python -m benchmarks
