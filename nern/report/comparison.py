@@ -1,4 +1,4 @@
-"""Methods against each other: paired by everything but the method, seed included, and pooled over a table's cells.
+"""Methods against each other: paired by network, hidden size and seed, and pooled over the cells of a table.
 
 Four seeds of one cell cannot show a difference at 5 % (the smallest p is 0.125); the pairs of a whole table can.
 """
@@ -16,16 +16,17 @@ from nern.report.statistics import DRAWS, EXACT_UP_TO, PairedComparison, paired_
 FEWEST_PAIRS = 2
 ASSUMPTIONS = Note(
     "Comparisons",
-    "mean difference over pairs that share network, hidden size, seed and all else but the method; d is Cohen's d_z. "
-    "p: two-sided sign-flip permutation test, which assumes independent pairs whose difference, were the methods "
-    "equally good, would have either sign equally often. Pairs of one network share its original and pairs of one "
-    "seed its random draws, so they are not quite independent; p is not corrected for the number of comparisons. All "
-    f"2^n sign patterns are counted up to n = {EXACT_UP_TO}, {DRAWS:,} drawn beyond (marked drawn).",
+    "first minus second method, over pairs of fits that share network, hidden size and seed. d: mean of "
+    "the differences over their standard deviation (Cohen, paired). p: two-sided sign-flip permutation test of the "
+    f"mean difference, by all sign patterns up to {EXACT_UP_TO} pairs, by {DRAWS:,} drawn ones beyond (marked drawn). "
+    "It assumes independent pairs whose difference, were the methods equally good, would have either sign equally "
+    "often. Pairs of one network share its original, and pairs of one seed its random draws: they are not quite "
+    "independent. p is not corrected for the number of comparisons.",
 )
 
 
 def paired(frame: pd.DataFrame, dimension: str, first: str, second: str, value: str = "accuracy") -> PairedComparison:
-    """`first` minus `second`, over the cells that are done for both and differ in nothing else.
+    """`first` minus `second`, over the cells that are done for both and whose other names are the same.
 
     Args:
         frame: a long frame.
@@ -58,7 +59,7 @@ def grid(frame: pd.DataFrame, dimension: str, names: dict[str, str]) -> Grid | N
         return None
     columns = [Column(dimension.capitalize(), numeric=False)]
     columns += [Column(name) for name in ("Pairs", "Mean difference (points)", "d", "p")]
-    return Grid("Methods compared, paired by seed and pooled over the table", columns, rows)
+    return Grid("Methods compared, paired by seed and pooled over the table", columns, rows, [ASSUMPTIONS])
 
 
 def _row(name: str, result: PairedComparison) -> list[str]:

@@ -9,8 +9,12 @@ from nern.report.entries import NAMES, Entries, Entry
 SELECTION = Note(
     "Best-on-test",
     "the highest accuracy among the tests during a fit, selected on the test images themselves: it flatters. The "
-    "headline is the last iterate.",
+    "headline above is the last iterate.",
 )
+AGREEMENT = Note(
+    "Others", "at the last iterate. Agreement: test images that the reconstructed network and the original class alike."
+)
+SIZES = Note("Sizes", "predictor and permutation together, in MiB and in per cent of the learnable weights' bytes.")
 TOP5_BELOW = 99.0
 """Per cent: where the originals' top-5 accuracy is higher (ten classes), it says nothing."""
 
@@ -30,7 +34,8 @@ def grid(frame: pd.DataFrame, entries: Entries) -> Grid:
     columns += [Column(name) for name in ("Agreement (%)", "Weight RMSE", "With permutation (MiB)", "Of learnable (%)")]
     every = frame["total_bytes"].dropna().tolist()
     rows = [[Text(text) for text in _row(entry, several, top5, every)] for entry in entries]
-    return Grid("Beside the headline", columns, rows, keys=2)
+    notes = [SELECTION, SIZES, AGREEMENT]
+    return Grid("Beside the headline: best-on-test, agreement, weights and bytes", columns, rows, notes, keys=2)
 
 
 def _row(entry: Entry, several: list[str], top5: bool, every: list[float]) -> list[str]:

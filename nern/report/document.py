@@ -1,4 +1,4 @@
-"""What a table says, before it is Markdown, LaTeX or HTML: grids of text cells, and notes below them."""
+"""What a table says, before it is Markdown, LaTeX or HTML: grids of text cells, and notes below each."""
 
 from dataclasses import dataclass, field
 
@@ -41,8 +41,16 @@ class Grid:
     title: str
     columns: list[Column]
     rows: list[list[Text]]
+    notes: list[Note]
     keys: int = 0
     """How many of the first columns repeat from row to row; typeset, a repeated value is left blank."""
+    marked: dict[str, str] = field(default_factory=dict)
+    """Notes on single cells, by the marks that the cells have."""
+
+    def opens_group(self, position: int) -> bool:
+        """Whether a column is the first of its group."""
+        group = self.columns[position].group
+        return group != "" and (position == 0 or self.columns[position - 1].group != group)
 
     def repeats(self, row: int) -> int:
         """How many of the first cells of a row say what the row above says."""
@@ -54,13 +62,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Document:
-    """A table: its grids, the notes that cells refer to by marks, and the notes that concern all of it."""
+    """A table and its smaller companions; the first grid is the table itself."""
 
     name: str
     title: str
     grids: list[Grid]
-    marked: dict[str, str] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
 
 
 class Marks:

@@ -49,8 +49,7 @@ class Entry:
         """The published accuracy in per cent; None unless every cell was tested on the paper's own test images."""
         task = str(self.rows["task"].iloc[0])
         found = published.accuracy(task, self.network, self.smoothing, self.hidden, self.variant)
-        on_papers_data = self.n > 0 and (self.done["test_images"] == published.TEST_IMAGES.get(task)).all()
-        return found.low if found and on_papers_data else None
+        return found.low if found and published.is_papers_data(task, self.done["test_images"]) else None
 
 
 class Entries:

@@ -64,11 +64,14 @@ def general(frame: pd.DataFrame, entries: Entries, code: Code) -> list[Note]:
         code: the versions that its cells come from.
     """
     done = frame[frame["status"] == DONE]
-    if done.empty:
-        return [_cells(frame)]
-    return [
-        Note("Accuracy", "of the reconstructed network on the test images at the last iterate; none is selected."),
+    rules = [
+        Note("Accuracy", "of the reconstructed network, on the test images, at the last iterate: none is selected."),
         _interval(entries),
+    ]
+    if done.empty:
+        return [*rules, _cells(frame)]
+    return [
+        *rules,
         _data(done),
         _protocol(done),
         _published(done, entries),
@@ -85,7 +88,7 @@ def general(frame: pd.DataFrame, entries: Entries, code: Code) -> list[Note]:
 def _interval(entries: Entries) -> Note:
     text = (
         "mean ± half-width of the 95 % confidence interval over n seeds (Student t, sample standard deviation). "
-        "The seeds vary the fit; all of them learn the same original."
+        "The seeds vary the fit; all seeds of an entry learn the same original."
     )
     return Note("Interval", text + " One seed gives no interval." * any(entry.n == 1 for entry in entries))
 
@@ -107,14 +110,15 @@ def _protocol(done: pd.DataFrame) -> Note:
 
 def _published(done: pd.DataFrame, entries: Entries) -> Note:
     shown = [entry for entry in entries if entry.published is not None]
-    if not shown:
-        return Note("Published", "no figure of the paper is comparable with these cells.")
     task = str(done["task"].iloc[0])
     figures = [published.accuracy(task, e.network, e.smoothing, e.hidden, e.variant) for e in shown]
-    sources = _distinct(figure.source for figure in figures if figure is not None)
-    originals = {network: published.original_accuracy(task, network) for network in _distinct(done["network"])}
-    of_originals = [f"{network} {figure.low:.2f} %" for network, figure in originals.items() if figure]
-    return Note("Published", f"{'; '.join(sources)}. Their originals: {', '.join(of_originals)}.")
+    text = "; ".join(_distinct(figure.source for figure in figures if figure is not None))
+    text = f"{text}." if shown else "no accuracy of the paper is comparable with these fits."
+    if published.is_papers_data(task, done["test_images"]):
+        originals = {network: published.original_accuracy(task, network) for network in _distinct(done["network"])}
+        shown_originals = [f"{network} {figure.low:.2f} %" for network, figure in originals.items() if figure]
+        text += f" Published originals: {', '.join(shown_originals)}." if shown_originals else ""
+    return Note("Published", text)
 
 
 def _cells(frame: pd.DataFrame) -> Note:

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def accuracy(task: str, network: str, smoothing: str, hidden: int, variant: str)
         return None
     wanted = ("accuracy", task, network, smoothing, hidden)
     return next((p for p in figures() if (p.kind, p.task, p.network, p.smoothing, p.hidden) == wanted), None)
+
+
+def is_papers_data(task: str, test_images: Iterable[int]) -> bool:
+    """Whether all of some cells, and at least one, were tested on as many images as the paper's task has."""
+    counts = set(test_images)
+    return task in TEST_IMAGES and counts == {TEST_IMAGES[task]}
+
+
+def permutation_overhead(smoothing: str) -> tuple[float, float]:
+    """The published range of a permutation's size, in per cent of the weights'."""
+    found = next(p for p in figures() if p.kind == "permutation_overhead" and p.smoothing == smoothing)
+    assert found.low is not None and found.high is not None
+    return found.low, found.high
 
 
 def original_accuracy(task: str, network: str) -> Published | None:

@@ -6,23 +6,24 @@ from html import escape
 from nern.report.document import Document, Grid, Text
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; background: #fff; width: fit-content; max-width: 80rem;
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; background: #fff; width: fit-content; max-width: 88rem;
        margin: 2rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.5rem; margin: 0 0 1rem; }
 h2 { font-size: 1.15rem; margin: 2.25rem 0 .75rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; border: solid; border-width: 2px 0; }
-th, td { padding: .25rem .6rem; text-align: left; vertical-align: bottom; }
+th, td { padding: .25rem .55rem; text-align: left; vertical-align: bottom; }
 td { white-space: nowrap; }
 th { font-weight: 600; line-height: 1.25; }
 .number { text-align: right; }
 th.group { text-align: center; }
 th.group span { display: block; border-bottom: 1px solid #888; padding-bottom: .25rem; }
-.first { padding-left: 1.5rem; }
+.first { padding-left: 1.2rem; }
 thead tr:last-child th { border-bottom: 1px solid; }
 tr.part td { border-top: 1px solid #c4c8cc; }
 tbody tr:hover { background: #f2f5f8; }
 .again { color: transparent; }
+tr:hover .again { color: #8a9096; }
 sup { position: absolute; font-size: .7em; line-height: 1.2; padding-left: .1em; }
 .notes { font-size: .875rem; color: #3c4146; max-width: 58rem; display: grid; margin: 1rem 0 0;
          grid-template-columns: max-content 1fr; gap: .15rem .9rem; }
@@ -37,9 +38,7 @@ def html(document: Document) -> str:
     for index, grid in enumerate(document.grids):
         if index:
             parts.append(f"<h2>{escape(grid.title)}</h2>")
-        parts.append(_table(grid))
-        if not index and (document.marked or document.notes):
-            parts.append(_notes(document))
+        parts += [_table(grid), _notes(grid)]
     title = escape(document.title)
     return "\n".join(
         [
@@ -85,9 +84,7 @@ def _header(grid: Grid) -> list[str]:
 
 def _classes(grid: Grid, position: int, *, again: bool = False) -> str:
     """The classes of a cell: it holds a number, it opens a group of columns, it repeats the cell above."""
-    column = grid.columns[position]
-    first = column.group != "" and column.group != grid.columns[position - 1].group
-    names = ["number"] * column.numeric + ["first"] * first + ["again"] * again
+    names = ["number"] * grid.columns[position].numeric + ["first"] * grid.opens_group(position) + ["again"] * again
     return f' class="{" ".join(names)}"' if names else ""
 
 
@@ -95,7 +92,7 @@ def _cell(text: Text) -> str:
     return escape(text.value) + (f"<sup>{','.join(text.marks)}</sup>" if text.marks else "")
 
 
-def _notes(document: Document) -> str:
-    marked = [f"<dt>{mark}</dt><dd>{escape(note)}</dd>" for mark, note in document.marked.items()]
-    plain = [f"<dt>{escape(note.label)}</dt><dd>{escape(note.text)}</dd>" for note in document.notes]
+def _notes(grid: Grid) -> str:
+    marked = [f"<dt>{mark}</dt><dd>{escape(note)}</dd>" for mark, note in grid.marked.items()]
+    plain = [f"<dt>{escape(note.label)}</dt><dd>{escape(note.text)}</dd>" for note in grid.notes]
     return "\n".join(['<dl class="notes">', *marked, *plain, "</dl>"])

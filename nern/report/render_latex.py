@@ -3,7 +3,7 @@
 import itertools
 import unicodedata
 
-from nern.report.document import Document, Grid, Text
+from nern.report.document import Column, Document, Grid, Text
 
 PREAMBLE = r"""% Written by nern. Compiles alone; a document that inputs it needs the packages booktabs and graphicx.
 \makeatletter
@@ -70,21 +70,20 @@ def _float(document: Document, index: int) -> str:
     label = f"tab:{document.name}" + (f"-{index + 1}" if index else "")
     lines = [
         r"\begin{table}[htbp]",
-        r"\centering\small\setlength{\tabcolsep}{5pt}",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{_escape(grid.title)}}}\label{{{label}}}\smallskip",
         # a wide table shrinks to the line, a narrow one keeps its size
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         *_tabular(grid),
         "}",
     ]
-    if not index and (document.marked or document.notes):
-        lines += _notes(document)
-    return "\n".join([*lines, r"\end{table}", ""])
+    return "\n".join([*lines, *_notes(grid), r"\end{table}", ""])
 
 
 def _tabular(grid: Grid) -> list[str]:
-    lines = [rf"\begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in grid.columns)}}}", r"\toprule"]
-    lines += _header(grid)
+    wide = [r"@{\hspace{1.2em}}" * grid.opens_group(position) for position in range(len(grid.columns))]
+    align = "".join(gap + _align(column) for gap, column in zip(wide, grid.columns, strict=True))
+    lines = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", *_header(grid)]
     for index, row in enumerate(grid.rows):
         repeats = grid.repeats(index)
         if index and grid.keys and not repeats:
@@ -105,7 +104,19 @@ def _header(grid: Grid) -> list[str]:
                 rules.append(rf"\cmidrule(lr){{{position}-{position + width - 1}}}")
             position += width
         lines = [" & ".join(spans) + r" \\", "".join(rules)]
-    return [*lines, " & ".join(_escape(column.name) for column in grid.columns) + r" \\", r"\midrule"]
+    return [*lines, " & ".join(map(_heading, grid.columns)) + r" \\", r"\midrule"]
+
+
+def _heading(column: Column) -> str:
+    """A column's name, its unit on a second line: wide tables must fit a page."""
+    name, bracket, unit = column.name.partition(" (")
+    if not bracket:
+        return _escape(name)
+    return rf"\begin{{tabular}}[b]{{@{{}}{_align(column)}@{{}}}}{_escape(name)}\\({_escape(unit)}\end{{tabular}}"
+
+
+def _align(column: Column) -> str:
+    return "r" if column.numeric else "l"
 
 
 def _cell(text: Text) -> str:
@@ -114,9 +125,9 @@ def _cell(text: Text) -> str:
     return _escape(text.value) + (rf"\rlap{{\textsuperscript{{{marks}}}}}" if marks else "")
 
 
-def _notes(document: Document) -> list[str]:
-    marked = [rf"\textsuperscript{{{mark}}} {_escape(note)}" for mark, note in document.marked.items()]
-    notes = marked + [rf"\textit{{{_escape(note.label)}}}: {_escape(note.text)}" for note in document.notes]
+def _notes(grid: Grid) -> list[str]:
+    marked = [rf"\textsuperscript{{{mark}}} {_escape(note)}" for mark, note in grid.marked.items()]
+    notes = marked + [rf"\textit{{{_escape(note.label)}}}: {_escape(note.text)}" for note in grid.notes]
     return [
         "",
         r"\medskip",

@@ -16,9 +16,7 @@ def markdown(document: Document) -> str:
     for index, grid in enumerate(document.grids):
         if index:
             parts.append(f"## {_escape(grid.title)}")
-        parts.append(_pipe_table(grid))
-        if not index and (document.marked or document.notes):
-            parts.append(_notes(document))
+        parts += [_pipe_table(grid), _notes(grid)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -37,9 +35,9 @@ def _cell(text: Text) -> str:
     return _escape(text.value) + "".join(f" ({mark})" for mark in text.marks)
 
 
-def _notes(document: Document) -> str:
-    marked = [f"- ({mark}) {_escape(note)}" for mark, note in document.marked.items()]
-    return "\n".join(marked + [f"- **{note.label}**: {_escape(note.text)}" for note in document.notes])
+def _notes(grid: Grid) -> str:
+    marked = [f"- ({mark}) {_escape(note)}" for mark, note in grid.marked.items()]
+    return "\n".join(marked + [f"- **{note.label}**: {_escape(note.text)}" for note in grid.notes])
 
 
 def _escape(text: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from nern import checkpoint
 from nern.config import Config, Table, fingerprint
 from nern.matrix import fit_settings, table_cells, table_of
-from nern.report import comparison, details, formats, notes
+from nern.report import comparison, details, formats, notes, sizes
 from nern.report.collect import collect, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Marks, Text
 from nern.report.entries import NAMES, Entries, Entry
@@ -23,17 +23,21 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
 
     Args:
         config: the configuration that has the table.
-        name: of the table.
+        name: of the table; or conv_sizes or permutation_overhead, which need no cells.
         root: the folder that `results/` lies in.
         out: the folder for the files.
 
     Raises:
         NernError: the table is unknown, a metrics file is damaged, or a file cannot be written.
     """
-    cells = table_cells(config, name)
-    frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    if name in sizes.TABLES and name not in config.tables:
+        frame, document = sizes.TABLES[name]()
+    else:
+        cells = table_cells(config, name)
+        frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+        document = build(frame, table_of(config, name), name)
     write_csv(out / f"{name}.csv", frame)
-    for suffix, text in render(build(frame, table_of(config, name), name)).items():
+    for suffix, text in render(document).items():
         checkpoint.write_text(out / f"{name}{suffix}", text)
 
 
@@ -46,16 +50,14 @@ def build(frame: pd.DataFrame, table: Table, name: str) -> Document:
         name: its name, for labels.
     """
     entries, code, marks = Entries(frame, table), notes.Code(frame), Marks()
-    grids = [_Headline(entries, code, marks).grid(table.title)]
-    general = notes.general(frame, entries, code)
+    columns, rows = _Headline(entries, code, marks).grid()
+    grids = [Grid(table.title, columns, rows, notes.general(frame, entries, code), keys=2, marked=marks.notes)]
     if any(entry.n for entry in entries):
         grids.append(details.grid(frame, entries))
-        general.append(details.SELECTION)
     compared = comparison.grid(frame, table.columns, entries.titles)
     if compared:
         grids.append(compared)
-        general.append(comparison.ASSUMPTIONS)
-    return Document(name, table.title, grids, marks.notes, general)
+    return Document(name, table.title, grids)
 
 
 class _Headline:
@@ -72,9 +74,9 @@ class _Headline:
             group: any(entry.published is not None for entry in entries.of_group(group)) for group in entries.groups
         }
 
-    def grid(self, title: str) -> Grid:
-        rows = [self._row(line) for line in self.entries.lines]
-        return Grid(title, self._columns(), rows, keys=2)
+    def grid(self) -> tuple[list[Column], list[list[Text]]]:
+        """Its columns and rows; `marks` then has the notes on single cells."""
+        return self._columns(), [self._row(line) for line in self.entries.lines]
 
     def _columns(self) -> list[Column]:
         columns = [Column("Network", numeric=False), Column("Learnable (MiB)"), Column("Hidden")]
