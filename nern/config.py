@@ -124,15 +124,16 @@ class Sampling(Settings):
     uniform_probability: Fraction = Field(0.8, description="magnitude only: share of steps that sample uniformly")
 
 
-class Ranger(Settings):
-    """Ranger (Wright 2019) with cosine decay over the phase."""
+class Optimizer(Settings):
+    """Ranger (Wright 2019), the paper's, or Muon; with cosine decay over the phase."""
 
+    name: Literal["ranger", "muon"] = "ranger"
     lr: Positive = 5e-3
     final_lr: PositiveOrZero = 1e-6
-    betas: tuple[Momentum, Momentum] = (0.5, 0.999)
+    betas: tuple[Momentum, Momentum] = Field((0.5, 0.999), description="muon: its momentum, and Adam's for biases")
     weight_decay: PositiveOrZero = 1e-3
-    adabelief: bool = Field(False, description="RangerAdaBelief instead of Ranger")
-    centralize: bool = Field(True, description="gradient centralization")
+    adabelief: bool = Field(False, description="ranger only: RangerAdaBelief")
+    centralize: bool = Field(True, description="ranger only: gradient centralization")
 
 
 class Losses(Settings):
@@ -153,7 +154,7 @@ class Phase(Settings):
     warmup: CountOrZero = Field(0, description="first iterations on L_recon alone")
     losses: Losses = Losses()
     sampling: Sampling = Sampling()
-    optimizer: Ranger = Ranger()
+    optimizer: Optimizer = Optimizer()
 
 
 class Protocol(Settings):

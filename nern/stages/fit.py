@@ -1,7 +1,6 @@
 """Stage `fit`: train one predictor on one original (paper, sections 3 and 4). Resumes where it was killed."""
 
 import contextlib
-import io
 import json
 import logging
 import math
@@ -9,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from ranger_adabelief import RangerAdaBelief
 from torch import Tensor
 
 from nern import checkpoint
-from nern.config import Config, Losses, Phase, Ranger, fingerprint
+from nern.config import Config, Losses, Phase, fingerprint
 from nern.data.batches import TestBatches, TrainingBatches, training_batches
 from nern.errors import NernError
 from nern.matrix import Cell, data_path, fit_settings, original_of
 from nern.method.distillation import distillation_gradient
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
+from nern.method.optimizers import PredictorOptimizer
 from nern.method.predictor import CoordinateTable, Predictor, initialize, initialize_default
 from nern.method.training import PredictorStep, StepLosses, cosine_lr, needs_network, training_sampler
 from nern.networks.graph import FunctionalNetwork
@@ -95,18 +94,6 @@ class Fit:
             self.network, images, self.teacher, kernels, alpha=losses.alpha, beta=losses.beta, epsilon=losses.epsilon
         )
 
-    def optimizer(self, settings: Ranger) -> RangerAdaBelief:
-        """Ranger over the predictor's parameters (it announces itself on stdout, which is of no use in a log)."""
-        with contextlib.redirect_stdout(io.StringIO()):
-            return RangerAdaBelief(
-                self.predictor.parameters(),
-                lr=settings.lr,
-                betas=settings.betas,
-                weight_decay=settings.weight_decay,
-                adabelief=settings.adabelief,
-                use_gc=settings.centralize,
-            )
-
     def batches(self, stretch: Stretch) -> TrainingBatches | None:
         """The inputs of a phase; None if none of its steps runs a network."""
         gradient = self.protocol.distillation_gradient
@@ -137,26 +124,21 @@ class Fit:
         rebuild(module, layers, original)
         return accuracy
 
-    def tensors(self, optimizer: RangerAdaBelief) -> dict[str, Tensor]:
+    def tensors(self, optimizer: PredictorOptimizer) -> dict[str, Tensor]:
         """All tensors of the running fit."""
         tensors = {f"predictor.{name}": value for name, value in self.predictor.state_dict().items()}
-        tensors["errors"] = self.forward.errors
-        for index, state in optimizer.state_dict()["state"].items():
-            for name, value in state.items():
-                tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-        return tensors
+        tensors |= {f"optimizer.{name}": value for name, value in optimizer.tensors().items()}
+        return tensors | {"errors": self.forward.errors}
 
-    def restore(self, tensors: dict[str, Tensor], optimizer: RangerAdaBelief) -> None:
+    def restore(self, tensors: dict[str, Tensor], optimizer: PredictorOptimizer) -> None:
         """Set the fit to saved tensors."""
-        prefix = "predictor."
-        self.predictor.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        self.predictor.load_state_dict(_with_prefix(tensors, "predictor."))
+        optimizer.restore(_with_prefix(tensors, "optimizer."))
         self.forward.errors = tensors["errors"].to(self.device)
-        parameters = list(self.predictor.parameters())
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, index, name = key.split(".")
-                parameter = parameters[int(index)]
-                optimizer.state[parameter][name] = int(value) if name == "step" else value.to(self.device)
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def run(config: Config, cell: Cell) -> None:
@@ -208,7 +190,7 @@ def train(fit: Fit, folder: Path, save_every: float) -> Run:
             steps = range(max(done - stretch.first, 0), stretch.phase.iterations)
             if not steps:
                 continue
-            optimizer = fit.optimizer(stretch.phase.optimizer)
+            optimizer = PredictorOptimizer(fit.predictor, stretch.phase.optimizer)
             if saved is not None:
                 fit.restore(saved[0], optimizer)
             saved = None
@@ -217,7 +199,7 @@ def train(fit: Fit, folder: Path, save_every: float) -> Run:
 
 
 def _run_phase(
-    fit: Fit, stretch: Stretch, steps: range, optimizer: RangerAdaBelief, state: checkpoint.State, clock: Run
+    fit: Fit, stretch: Stretch, steps: range, optimizer: PredictorOptimizer, state: checkpoint.State, clock: Run
 ) -> None:
     phase, every = stretch.phase, max(1, fit.total // HISTORY_ROWS)
     sampler = training_sampler(phase, fit.layout, fit.target, fit.cell.seed)
@@ -227,13 +209,12 @@ def _run_phase(
             stack.enter_context(batches)
         for step in steps:
             lr = cosine_lr(step, phase.iterations, phase.optimizer.lr, phase.optimizer.final_lr)
-            optimizer.param_groups[0]["lr"] = lr
             sample = sampler.draw(step)
             if batches is not None and needs_network(phase, step, gradient=fit.protocol.distillation_gradient):
                 losses = fit.forward.distill(sample, phase.losses, batches.batch(step), fit._distiller)
             else:
                 losses = fit.forward.reconstruct(sample, phase.losses)
-            optimizer.step()
+            optimizer.step(lr)
             done = stretch.first + step + 1
             tested = _is_test(fit, done)
             if tested or done % every == 0 or done == fit.total:
