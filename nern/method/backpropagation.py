@@ -22,7 +22,7 @@ class PredictorPass:
     def _buffer(self, name: str, rows: int, columns: int) -> Tensor:
         buffer = self._buffers.get(name)
         if buffer is None or len(buffer) < rows:
-            weight = self.predictor.layers[0].weight
+            weight = self.predictor.linears[0].weight
             buffer = self._buffers[name] = torch.empty(rows, columns, device=weight.device, dtype=weight.dtype)
         return buffer[:rows]
 
@@ -32,11 +32,11 @@ class PredictorPass:
             self._first = self.table.first_layer(self.predictor, sample)
         values = torch.relu_(self._first.detach())
         self._inputs = []
-        for number, layer in enumerate(self.predictor.layers[1:]):
+        for number, layer in enumerate(self.predictor.linears[1:]):
             self._inputs.append(values)
             buffer = self._buffer(f"layer {number}", len(sample), layer.out_features)
             values = torch.addmm(layer.bias.detach(), values, layer.weight.detach().T, out=buffer)
-            if number < len(self.predictor.layers) - 2:
+            if number < len(self.predictor.linears) - 2:
                 values.relu_()
         return values
 
@@ -44,13 +44,13 @@ class PredictorPass:
         """Set the parameters' gradients from the gradient [m, k²] in the kernels of the last forward pass."""
         assert self._first is not None, "backward without forward"
         for number in reversed(range(len(self._inputs))):
-            layer, inputs = self.predictor.layers[number + 1], self._inputs[number]
+            layer, inputs = self.predictor.linears[number + 1], self._inputs[number]
             layer.weight.grad = gradient.T @ inputs
             layer.bias.grad = gradient.sum(dim=0)
             buffer = self._buffer(f"gradient {number % 2}", len(inputs), layer.in_features)
             passed = torch.mm(gradient, layer.weight.detach(), out=buffer)
             gradient = torch.ops.aten.threshold_backward.grad_input(passed, inputs, 0, grad_input=passed)
-        first = self.predictor.layers[0]
+        first = self.predictor.linears[0]
         first.weight.grad = first.bias.grad = None
         self._first.backward(gradient)
         self._first = None

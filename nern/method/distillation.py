@@ -43,7 +43,7 @@ class _DistilledMap(torch.autograd.Function):
         return ours.view_as(ours)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         """Gradient in b."""
         ours, theirs, ours_factor, theirs_factor = ctx.saved_tensors
         return torch.addcmul(gradient, ours, ours_factor).addcmul_(theirs, theirs_factor), None, None, None
@@ -107,7 +107,7 @@ def distillation_gradient(
             # maps of nothing but the images have no gradient to add
             if not maps or not ours.requires_grad:
                 return ours
-            return _DistilledMap.apply(ours, maps[index], beta / batch, features)  # type: ignore[no-any-return]
+            return _DistilledMap.apply(ours, maps[index], beta / batch, features)  # type: ignore[no-any-return, no-untyped-call]
 
         logits = network.forward(part, folded, tap)
         if alpha:

@@ -50,7 +50,8 @@ def feature_distillation_loss(student: list[Tensor], teacher: list[Tensor]) -> T
 
 def _normalized(maps: Tensor) -> Tensor:
     flat = maps.flatten(start_dim=1)
-    return flat / (flat.norm(dim=1, keepdim=True) + FEATURE_EPSILON)
+    norm: Tensor = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+    return flat / (norm + FEATURE_EPSILON)
 
 
 def output_distillation_loss(student_logits: Tensor, teacher_logits: Tensor, *, epsilon: float = 1e-4) -> Tensor:

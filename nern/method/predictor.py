@@ -7,6 +7,7 @@ hundred distinct indices but tens of thousands of kernels: the parts are compute
 
 import itertools
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -27,14 +28,19 @@ class Predictor(nn.Module):
         widths = [6 * levels, hidden, hidden, hidden, hidden, kernel_size**2]
         self.layers = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(widths))
 
+    @property
+    def linears(self) -> list[nn.Linear]:
+        """The five layers, from the embedding to the kernel."""
+        return cast(list[nn.Linear], list(self.layers))
+
     def forward(self, coordinates: Tensor) -> Tensor:
         """Kernels [n, k²] of the coordinates [n, 3]."""
         embedding = positional_embedding(coordinates, base=self.base, levels=self.levels)
-        return self.after_first(F.linear(embedding, self.layers[0].weight, self.layers[0].bias))
+        return self.after_first(F.linear(embedding, self.linears[0].weight, self.linears[0].bias))
 
     def after_first(self, values: Tensor) -> Tensor:
         """Kernels [n, k²] from the first layer's output [n, h], before its ReLU."""
-        for layer in self.layers[1:]:
+        for layer in self.linears[1:]:
             values = layer(F.relu(values))
         return values
 
@@ -68,7 +74,7 @@ class CoordinateTable(nn.Module):
 
     def first_layer(self, predictor: Predictor, sample: Tensor | None = None) -> Tensor:
         """The first layer's output [m, h], before its ReLU."""
-        first = predictor.layers[0]
+        first = predictor.linears[0]
         blocks = self.embeddings.split(self.sizes)
         weights = first.weight.split(2 * predictor.levels, dim=1)
         parts = [block @ weight.T for block, weight in zip(blocks, weights, strict=True)]
@@ -94,11 +100,11 @@ def initialize(
         std: scalar, their standard deviation.
         generator: the stream to draw from.
     """
-    for layer in predictor.layers:
+    for layer in predictor.linears:
         drawn = torch.empty(layer.weight.shape, device=generator.device).normal_(generator=generator)
         layer.weight.copy_(drawn * math.sqrt(2 / layer.in_features))
         layer.bias.zero_()
-    last = predictor.layers[-1]
+    last = predictor.linears[-1]
     outputs = table.predict(predictor)
     scale = std / outputs.std()
     last.weight.mul_(scale)
@@ -108,7 +114,7 @@ def initialize(
 @torch.no_grad()
 def initialize_default(predictor: Predictor, generator: torch.Generator) -> None:
     """PyTorch's default for linear layers, U[−1/√in, 1/√in], from a named stream (both states of the authors' code)."""
-    for layer in predictor.layers:
+    for layer in predictor.linears:
         bound = 1 / math.sqrt(layer.in_features)
         for parameter in (layer.weight, layer.bias):
             drawn = torch.empty(parameter.shape, device=generator.device).uniform_(-bound, bound, generator=generator)

@@ -16,12 +16,23 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from nern.errors import NernError
+from nern.networks.learnable import weight_of
 
 Tap = Callable[[int, Tensor], Tensor]
 """Called with the number of a feature map and the map; what it returns takes the map's place."""
 
 _MODULES = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.LeakyReLU, nn.ELU, nn.Sigmoid)
-_FUNCTIONS = (F.relu, F.relu6, F.hardswish, F.hardsigmoid, F.silu, F.gelu, F.leaky_relu, F.elu, torch.sigmoid)
+_FUNCTIONS: tuple[Callable[..., Any], ...] = (
+    F.relu,
+    F.relu6,
+    F.hardswish,
+    F.hardsigmoid,
+    F.silu,
+    F.gelu,
+    F.leaky_relu,
+    F.elu,
+    torch.sigmoid,
+)
 _FUNCTIONS += (torch.relu, torch.relu_, F.relu_, torch.nn.functional.sigmoid)
 _METHODS = ("relu", "relu_", "sigmoid")
 
@@ -57,7 +68,7 @@ class FunctionalNetwork:
             raise NernError(
                 f"{type(module).__name__} cannot be traced by torch.fx ({line}); its forward must not branch on tensors"
             ) from None
-        self.kernels: list[Tensor] = [traced.get_submodule(n).weight.detach() for n in self.layers]  # type: ignore[misc]
+        self.kernels: list[Tensor] = [weight_of(traced, name).detach() for name in self.layers]
         self._scales: list[Tensor | None] = [None] * len(self.layers)
         self._fold_convolutions(traced)
         self._insert_taps(traced)

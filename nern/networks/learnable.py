@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from nern.errors import NernError
 
@@ -26,3 +26,10 @@ def learnable_layers(module: nn.Module, *, include: Literal["all"] | list[int] |
     if not chosen:
         raise NernError(f"{type(module).__name__} has no convolutions of the sizes {include}; change `learnable`")
     return chosen
+
+
+def weight_of(module: nn.Module, layer: str) -> Tensor:
+    """The weight [F, C / groups, height, width] of one convolution of a network."""
+    convolution = module.get_submodule(layer)
+    assert isinstance(convolution, nn.Conv2d), layer
+    return convolution.weight

@@ -14,7 +14,7 @@ from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import OriginalCell, network_of, original_settings, permutation_settings, task_of
 from nern.method.permutation import in_filter_order, overhead_bits
-from nern.networks.learnable import learnable_layers
+from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights
 from nern.networks.zoo import build
 from nern.stages.accuracy import Predictions
@@ -31,7 +31,7 @@ class TrainedOriginal:
     @property
     def weights(self) -> list[Tensor]:
         """The learnable weights, [F, C, height, width] each."""
-        return [self.module.get_submodule(name).weight.detach() for name in self.layers]  # type: ignore[misc]
+        return [weight_of(self.module, name).detach() for name in self.layers]
 
     @property
     def shapes(self) -> list[tuple[int, int, int, int]]:
@@ -135,7 +135,7 @@ def load_permutation(config: Config, original: OriginalCell, mode: str, trained:
 def rebuild(module: nn.Module, layers: list[str], weights: list[Tensor]) -> None:
     """Write weights into the learnable layers of a network: the reconstructed network, all else the original's."""
     for name, weight in zip(layers, weights, strict=True):
-        module.get_submodule(name).weight.copy_(weight)  # type: ignore[operator]
+        weight_of(module, name).copy_(weight)
 
 
 def write_predictions(original: OriginalCell, predictions: Predictions, sha256: str) -> None:

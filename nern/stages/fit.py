@@ -71,9 +71,11 @@ class Fit:
         coordinates = kernel_coordinates(
             [shape[:2] for shape in self.layout.shapes], normalized=protocol.embedding.normalized
         )
-        embedding = {"base": protocol.embedding.base, "levels": protocol.embedding.levels}
-        table = CoordinateTable(coordinates, **embedding).to(device)
-        self.predictor = Predictor(cell.hidden, kernel_size=self.layout.kernel_size, **embedding).to(device)
+        base, levels = protocol.embedding.base, protocol.embedding.levels
+        table = CoordinateTable(coordinates, base=base, levels=levels).to(device)
+        self.predictor = Predictor(cell.hidden, kernel_size=self.layout.kernel_size, levels=levels, base=base).to(
+            device
+        )
         stream = generator(cell.seed, "initialization")
         if protocol.initialization == "default":
             initialize_default(self.predictor, stream)

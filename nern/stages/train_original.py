@@ -18,7 +18,7 @@ from nern.data.pipeline import epochs_to_steps
 from nern.errors import NernError
 from nern.matrix import OriginalCell, data_path, network_of, original_settings
 from nern.method.smoothness import smoothness_loss
-from nern.networks.learnable import learnable_layers
+from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
 from nern.provenance import code_digest
 from nern.seeding import derive
@@ -125,7 +125,7 @@ class Training:
         self.smooth: list[Tensor] = []
         if recipe.smoothness > 0:
             names = learnable_layers(module, include=learnable)
-            self.smooth = [module.get_submodule(name).weight for name in names]  # type: ignore[misc]
+            self.smooth = [weight_of(module, name) for name in names]
         self.accuracies: list[float] = []
         self.key = "/".join(
             [fingerprint(settings), code_digest("nern.stages.train_original"), device.type, *inputs.values()]
