@@ -1,20 +1,34 @@
-"""Smoothness as a regularizer of the original (paper, eq. 6)."""
+"""Smoothness by regularization: the loss that makes an original's own weights smooth (paper, eq. 6)."""
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
+
+NO_DIRECTION = 1e-8
+"""A kernel of a smaller norm has cosine 0 with any other, and no gradient: it would grow without bound near zero."""
 
 
 def smoothness_loss(weights: list[Tensor]) -> Tensor:
-    """L_smooth: over layers, the sum of the distances of kernels adjacent along f and along c; a scalar.
+    """L_smooth: the sum of the distances of kernels adjacent along the filters and along the channels, over layers.
 
-    Distances are cosine between flattened kernels, ℓ2 for 1×1 kernels.
+    Args:
+        weights: [F, C, k, k'] of each layer.
+
+    Returns:
+        A scalar. The distance is one minus the cosine; of 1×1 kernels the ℓ2 distance, of numbers |a − b|.
     """
-    total = weights[0].new_zeros(())
-    for weight in weights:
-        kernels = weight.flatten(2)
-        for one, other in ((kernels[1:], kernels[:-1]), (kernels[:, 1:], kernels[:, :-1])):
-            if weight.shape[2:] == (1, 1):
-                total = total + (one - other).abs().sum()
-            else:
-                total = total + (1 - F.cosine_similarity(one, other, dim=2)).sum()
-    return total
+    if not weights:
+        return torch.zeros(())
+    return torch.stack([_layer(weight.flatten(2)) for weight in weights]).sum()
+
+
+def _layer(kernels: Tensor) -> Tensor:
+    """The sum over one layer, for kernels [F, C, d]."""
+    if kernels.shape[2] == 1:
+        return kernels.diff(dim=0).abs().sum() + kernels.diff(dim=1).abs().sum()
+    squares = kernels.square().sum(dim=2, keepdim=True)
+    directed = squares >= NO_DIRECTION**2
+    # Inside too, or the root's infinite gradient at zero times the zero outside is NaN.
+    units = kernels * torch.where(directed, squares.where(directed, 1.0).rsqrt(), 0.0)
+    along_filters = 1 - (units[1:] * units[:-1]).sum(dim=2)
+    along_channels = 1 - (units[:, 1:] * units[:, :-1]).sum(dim=2)
+    return along_filters.sum() + along_channels.sum()
