@@ -4,6 +4,7 @@ A number enters the frame only if its metrics file is whole, names the cell that
 beside it. Everything else is a row with a status and the reason.
 """
 
+import csv
 import io
 import math
 import re
@@ -35,6 +36,9 @@ COUNTS = (
 AMOUNTS = ("weight_rmse", "ratio")
 TEXTS = ("original", "data", "data_note", "device", "fingerprint", "git_commit")
 MAPPINGS = ("code", "versions")
+
+LARGEST = 2**63
+"""No count, size or time reaches it; a larger number in a file is a mistake, and would not fit the frame."""
 
 COLUMNS: dict[str, str] = {
     **dict.fromkeys(("cell", "status", "message", "task", "network", "smoothing"), "str"),
@@ -77,13 +81,11 @@ def collect(cells: list[Cell], root: Path, fingerprints: Mapping[Cell, str] | No
 
 def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The long frame of the rows of `row`."""
-    return typed(pd.DataFrame(rows, columns=list(COLUMNS)))
-
-
-def typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with the types of `COLUMNS`."""
-    texts = {column: "" for column, kind in COLUMNS.items() if kind == "str"}
-    return frame.fillna(texts).astype(COLUMNS)
+    columns = {
+        column: pd.Series([row.get(column, "" if kind == "str" else None) for row in rows], dtype=kind)
+        for column, kind in COLUMNS.items()
+    }
+    return pd.DataFrame(columns)
 
 
 class Digests:
@@ -108,27 +110,27 @@ def names_of(cell: Cell) -> dict[str, Any]:
 
 def row(cell: Cell, digests: Digests, fingerprint: str | None) -> dict[str, Any]:
     """The row of one cell, as `collect` describes it; columns without a value are left out."""
-    folder, row = digests.root / cell.path, names_of(cell)
+    folder, names = digests.root / cell.path, names_of(cell)
     failed, metrics_path, fit_path = (folder / name for name in ("failed.json", "metrics.json", "fit.json"))
     if failed.exists():
-        return row | {"status": FAILED, "message": _failure(failed, cell)}
+        return names | {"status": FAILED, "message": _failure(failed, cell)}
     if not metrics_path.exists():
-        return row | {"status": MISSING, "message": "not evaluated" if fit_path.exists() else ""}
+        return names | {"status": MISSING, "message": "not evaluated" if fit_path.exists() else ""}
     metrics = checkpoint.read_json(metrics_path)
     values = _checked(metrics, metrics_path, cell)
     if fingerprint not in (None, metrics["fingerprint"]):
-        return row | {"status": OUTDATED, "message": "made with other settings"}
+        return names | {"status": OUTDATED, "message": "made with other settings"}
     if not fit_path.exists():
-        return row | {"status": OUTDATED, "message": "its fit is not finished"}
+        return names | {"status": OUTDATED, "message": "its fit is not finished"}
     fit = checkpoint.read_json(fit_path)
     outputs = fit.get("outputs")
     fitted = outputs.get("predictor.safetensors") if isinstance(outputs, dict) else None
     if fit.get("fingerprint") != metrics["fingerprint"] or fitted != metrics["predictor_sha256"]:
-        return row | {"status": OUTDATED, "message": "fitted again since it was evaluated"}
+        return names | {"status": OUTDATED, "message": "fitted again since it was evaluated"}
     changed = [path for path, sha in metrics["inputs"].items() if digests(path) not in (None, sha)]
     if changed:
-        return row | {"status": OUTDATED, "message": f"{Path(changed[0]).name} has changed since"}
-    return row | values | {"status": DONE} | _facts_of_fit(fit, fit_path)
+        return names | {"status": OUTDATED, "message": f"{Path(changed[0]).name} has changed since"}
+    return names | values | {"status": DONE} | _facts_of_fit(fit, fit_path)
 
 
 def _failure(path: Path, cell: Cell) -> str:
@@ -153,11 +155,11 @@ def _line(text: str) -> str:
 
 
 def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST
 
 
 def _is_amount(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LARGEST
 
 
 def _is_percent(value: object) -> bool:
@@ -231,20 +233,23 @@ def read_csv(path: Path) -> pd.DataFrame:
     Raises:
         NernError: the file is missing or holds no long frame.
     """
-    numbers = {column: [""] for column, kind in COLUMNS.items() if kind != "str"}
+    again = "write it again with its table"
     try:
         text = path.read_bytes().decode()
-        frame = pd.read_csv(
-            io.StringIO(text, newline=""),
-            dtype=COLUMNS,
-            keep_default_na=False,
-            na_values=numbers,
-            float_precision="round_trip",
-        )
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        if not rows or rows[0] != list(COLUMNS) or any(len(row) != len(COLUMNS) for row in rows):
+            raise ValueError("its columns are others")
+        return frame_of([_parsed(dict(zip(COLUMNS, row, strict=True))) for row in rows[1:]])
     except OSError as error:
-        raise NernError(f"{path}: cannot be read ({error.strerror}); write it again with its table") from None
-    except ValueError as error:
-        raise NernError(f"{path}: holds no table of cells ({_line(str(error))}); write it again") from None
-    if list(frame.columns) != list(COLUMNS):
-        raise NernError(f"{path}: does not have the columns of a table of cells; write it again with its table")
-    return typed(frame)
+        raise NernError(f"{path}: cannot be read ({error.strerror}); {again}") from None
+    except (ValueError, OverflowError, csv.Error) as error:
+        raise NernError(f"{path}: holds no table of cells ({_line(str(error))}); {again}") from None
+
+
+def _parsed(texts: dict[str, str]) -> dict[str, Any]:
+    """A line of the file: numbers by Python, whose reading of a float is exact in every version of pandas."""
+    parse: dict[str, Callable[[str], Any]] = {"str": str, "Int64": int, "float64": float}
+    values = {c: parse[COLUMNS[c]](text) for c, text in texts.items() if text}
+    if not all(math.isfinite(value) for value in values.values() if isinstance(value, float)):
+        raise ValueError("a number in it is not finite")
+    return values

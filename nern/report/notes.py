@@ -65,7 +65,7 @@ def general(frame: pd.DataFrame, entries: Entries, code: Code) -> list[Note]:
     """
     done = frame[frame["status"] == DONE]
     rules = [
-        Note("Accuracy", "of the reconstructed network, on the test images, at the last iterate: none is selected."),
+        Note("Selection", "the last iterate of each fit, whatever its accuracy on the test images."),
         _interval(entries),
     ]
     if done.empty:

@@ -1,16 +1,47 @@
-"""Collection and tables: every cell has a row, only whole cells count, and what is printed is what was measured."""
+"""Collection and tables: every cell has a row, only whole cells count, and what is printed is what was measured.
+
+The golden files under tests/golden are written anew by: NERN_RENEW_GOLDEN=1 python -m pytest tests/unit/test_report.py
+"""
 
 import json
+import math
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from nern.matrix import Cell
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from nern.checkpoint import exclusive
+from nern.config import Config, Table, fingerprint, parse
+from nern.errors import NernError
+from nern.matrix import Cell, fit_settings, table_cells
+from nern.report import collect, comparison, published, sizes, status, tables
+from nern.report.document import Column, Document, Grid, Marks, Note, Text
+from nern.report.render import render
+from nern.report.render_html import html
+from nern.report.render_latex import latex
+from nern.report.render_markdown import markdown
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 SHA = "0" * 64
+OTHER_CODE = {"code": {"fit": "d" * 16, "evaluate": "b" * 16}, "git_commit": "e" * 40 + "-dirty"}
 
 
-def metrics_of(cell: Cell, **changes: Any) -> dict[str, Any]:
+def predictor_bytes(hidden: int) -> int:
+    """Bytes of a predictor for 3x3 kernels with 240 inputs."""
+    return 4 * (241 * hidden + 3 * (hidden + 1) * hidden + 9 * (hidden + 1))
+
+
+def metrics_of(cell: Cell, /, **changes: Any) -> dict[str, Any]:
     """A sound metrics file of a cell."""
+    predictor, permutation, learnable = predictor_bytes(cell.hidden), 45_000, 1_081_024
     values: dict[str, Any] = {
         "cell": cell.path,
         "task": cell.task,
@@ -29,13 +60,13 @@ def metrics_of(cell: Cell, **changes: Any) -> dict[str, Any]:
         "agreement": 94.0,
         "weight_rmse": 0.025,
         "layer_rmse": {"conv1": 0.02, "conv2": 0.03},
-        "predictor_parameters": 94_229,
-        "predictor_bytes": 376_916,
-        "permutation_bytes": 45_000,
-        "learnable_bytes": 1_080_000,
+        "predictor_parameters": predictor // 4,
+        "predictor_bytes": predictor,
+        "permutation_bytes": permutation,
+        "learnable_bytes": learnable,
         "original_bytes": 1_100_000,
-        "total_bytes": 421_916,
-        "ratio": 421_916 / 1_080_000,
+        "total_bytes": predictor + permutation,
+        "ratio": (predictor + permutation) / learnable,
         "iterations": 70_000,
         "test_images": 10_000,
         "data": "CIFAR-10",
@@ -52,16 +83,675 @@ def metrics_of(cell: Cell, **changes: Any) -> dict[str, Any]:
     return values | changes
 
 
-def write_cell(root: Path, cell: Cell, **changes: Any) -> None:
+def write_cell(root: Path, cell: Cell, /, **changes: Any) -> None:
     """A finished cell on disk."""
     folder, metrics = root / cell.path, metrics_of(cell, **changes)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(metrics))
+    write_fit(folder, metrics["fingerprint"], metrics["predictor_sha256"])
+
+
+def write_fit(folder: Path, fingerprint: object = "f" * 16, predictor: object = SHA) -> None:
+    """The record of a finished fit."""
     fit = {
-        "cell": cell.path,
-        "fingerprint": metrics["fingerprint"],
-        "outputs": {"predictor.safetensors": metrics["predictor_sha256"]},
+        "fingerprint": fingerprint,
+        "outputs": {"predictor.safetensors": predictor},
         "wall_seconds": 12.5,
         "device": "CPU (a processor)",
     }
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "fit.json").write_text(json.dumps(fit))
+
+
+def write_failure(root: Path, cell: Cell, step: int = 1200) -> None:
+    """A cell whose fit failed."""
+    (root / cell.path).mkdir(parents=True, exist_ok=True)
+    message = f"{cell.path}: the loss is not finite at iteration {step} (L_recon = nan)"
+    (root / cell.path / "failed.json").write_text(json.dumps({"step": step, "message": message}))
+
+
+CELL = Cell("cifar10", "resnet20", "cross-filter", 160, "base", 0)
+OTHER = Cell("cifar10", "resnet20", "cross-filter", 160, "base", 1)
+TABLE = Table(
+    title="CIFAR-10 reconstruction",
+    task="cifar10",
+    sizes={"resnet20": [160, 180]},
+    smoothing=["in-filter", "cross-filter"],
+)
+
+
+def cells_of(table: Table, seeds: int = 4) -> list[Cell]:
+    """The cells of a table, as `nern.matrix.table_cells` lists them."""
+    config = configuration(tables={"t": table.model_dump()}, seeds=list(range(seeds)))
+    return table_cells(config, "t")
+
+
+def configuration(**changes: Any) -> Config:
+    """A small configuration with every task, network and variant that the tests name."""
+    network = {"architecture": "cifar-resnet", "depth": 20}
+    task = {
+        "title": "CIFAR-10",
+        "classes": 10,
+        "images": {"source": "torchvision", "dataset": "CIFAR10"},
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+        "networks": {"resnet20": network, "resnet56": network | {"depth": 56}},
+    }
+    values = {
+        "tasks": {"cifar10": task, "own": task},
+        "variants": {"base": {}, "decoupled": {}, "authors-2023": {}},
+        "tables": {"t": TABLE.model_dump()},
+    }
+    return parse(values | changes)
+
+
+def frame_of(root: Path, table: Table, seeds: int = 4, **changes: Any) -> pd.DataFrame:
+    """The long frame of a table with all cells done."""
+    cells = cells_of(table, seeds)
+    for cell in cells:
+        write_cell(root, cell, **changes)
+    return collect.collect(cells, root)
+
+
+def markdown_of(frame: pd.DataFrame, table: Table = TABLE) -> str:
+    return render(tables.build(frame, table, "t"))[".md"]
+
+
+def split(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def line_of(text: str, *starts: str) -> list[str]:
+    """The cells of the first line of a Markdown table whose first cells are `starts`."""
+    for line in text.splitlines():
+        cells = split(line)
+        if line.startswith("|") and tuple(cells[: len(starts)]) == starts:
+            return cells
+    raise AssertionError(f"no line starts with {starts}")
+
+
+class TestCollect:
+    def test_a_done_cell_keeps_every_digit(self, tmp_path: Path) -> None:
+        write_cell(tmp_path, CELL, accuracy=90.123456789012345)
+        row = collect.collect([CELL], tmp_path).iloc[0]
+        assert row["status"] == "done"
+        assert row["accuracy"] == 90.123456789012345
+        assert row["wall_seconds"] == 12.5
+        assert row["code"] == f"evaluate {'b' * 16}, fit {'a' * 16}"
+        assert row["original_sha256"] == SHA
+
+    def test_every_cell_has_a_row_in_order(self, tmp_path: Path) -> None:
+        cells = [Cell("cifar10", "resnet20", "none", 140, "base", seed) for seed in range(4)]
+        write_cell(tmp_path, cells[1])
+        write_failure(tmp_path, cells[2])
+        write_fit(tmp_path / cells[3].path)
+        frame = collect.collect(cells, tmp_path)
+        assert list(frame["cell"]) == [cell.path for cell in cells]
+        assert list(frame["status"]) == ["missing", "done", "failed", "missing"]
+        assert list(frame["message"]) == [
+            "",
+            "",
+            "the loss is not finite at iteration 1200 (L_recon = nan)",
+            "not evaluated",
+        ]
+        assert frame["accuracy"].notna().tolist() == [False, True, False, False]
+
+    def test_no_cells_make_an_empty_frame(self, tmp_path: Path) -> None:
+        assert list(collect.collect([], tmp_path).columns) == list(collect.COLUMNS)
+
+    def test_a_failure_hides_older_metrics(self, tmp_path: Path) -> None:
+        write_cell(tmp_path, CELL)
+        write_failure(tmp_path, CELL)
+        row = collect.collect([CELL], tmp_path).iloc[0]
+        assert row["status"] == "failed"
+        assert math.isnan(row["accuracy"])
+
+    @pytest.mark.parametrize(
+        ("spoil", "reason"),
+        [
+            (lambda folder: (folder / "fit.json").unlink(), "its fit is not finished"),
+            (lambda folder: write_fit(folder, predictor="1" * 64), "fitted again since it was evaluated"),
+            (lambda folder: write_fit(folder, fingerprint="e" * 16), "fitted again since it was evaluated"),
+        ],
+    )
+    def test_metrics_that_do_not_fit_their_fit_are_outdated(self, tmp_path: Path, spoil: Any, reason: str) -> None:
+        write_cell(tmp_path, CELL)
+        spoil(tmp_path / CELL.path)
+        row = collect.collect([CELL], tmp_path).iloc[0]
+        assert (row["status"], row["message"]) == ("outdated", reason)
+        assert math.isnan(row["accuracy"])
+
+    def test_other_settings_make_a_cell_outdated(self, tmp_path: Path) -> None:
+        write_cell(tmp_path, CELL)
+        assert collect.collect([CELL], tmp_path, {CELL: "f" * 16})["status"].item() == "done"
+        row = collect.collect([CELL], tmp_path, {CELL: "0" * 16}).iloc[0]
+        assert (row["status"], row["message"]) == ("outdated", "made with other settings")
+
+    def test_an_original_that_was_trained_again_makes_its_cells_outdated(self, tmp_path: Path) -> None:
+        write_cell(tmp_path, CELL)
+        original = tmp_path / "results/cifar10/resnet20/originals/base/network.safetensors"
+        original.parent.mkdir(parents=True)
+        original.write_bytes(b"another network")
+        row = collect.collect([CELL], tmp_path).iloc[0]
+        assert (row["status"], row["message"]) == ("outdated", "network.safetensors has changed since")
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"cell": OTHER.path}, "belongs to the cell"),
+            ({"seed": 1}, "its seed is 1, but the path says 0"),
+            ({"seed": False}, "its seed is False"),
+            ({"hidden": 180}, "its hidden is 180"),
+            ({"network": "resnet56"}, "its network is 'resnet56'"),
+            ({"smoothing": "in-filter"}, "its smoothing is 'in-filter'"),
+            ({"variant": "decoupled"}, "its variant is 'decoupled'"),
+            ({"task": "own"}, "its task is 'own'"),
+            ({"accuracy": "91.2"}, "accuracy must be a number from 0 to 100, not '91.2'"),
+            ({"accuracy": None}, "accuracy must be a number"),
+            ({"accuracy": math.nan}, "accuracy must be a number"),
+            ({"accuracy": math.inf}, "accuracy must be a number"),
+            ({"accuracy": True}, "accuracy must be a number"),
+            ({"accuracy": 100.1}, "accuracy must be a number from 0 to 100"),
+            ({"accuracy": -1}, "accuracy must be a number"),
+            ({"best_on_test_accuracy": "x"}, "best_on_test_accuracy must be"),
+            ({"best_on_test_iteration": 1.5}, "best_on_test_iteration must be"),
+            ({"accuracy": 10**400}, "accuracy must be a number"),
+            ({"weight_rmse": 10**400}, "weight_rmse must be"),
+            ({"weight_rmse": -0.1}, "weight_rmse must be"),
+            ({"layer_rmse": [0.1]}, "layer_rmse must be"),
+            ({"layer_rmse": {"conv1": "0.1"}}, "layer_rmse must be"),
+            ({"iterations": 70_000.0}, "iterations must be a whole number"),
+            ({"iterations": -1}, "iterations must be a whole number"),
+            ({"test_images": 10**400}, "test_images must be a whole number"),
+            ({"learnable_bytes": 0}, "its sizes contradict"),
+            ({"permutation_bytes": 1}, "its sizes contradict"),
+            ({"ratio": 0.1}, "its ratio"),
+            ({"data": 3}, "data must be a text"),
+            ({"data": "a\x00b"}, "data must be a text"),
+            ({"code": "abc"}, "code must be an object"),
+            ({"versions": {"torch": 2}}, "versions must be an object"),
+            ({"inputs": {"network.safetensors": "abc"}}, "inputs must be an object of SHA-256"),
+            ({"predictor_sha256": None}, "predictor_sha256 must be"),
+        ],
+    )
+    def test_a_mangled_metrics_file_is_one_sentence(self, tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+        write_cell(tmp_path, CELL, **changes)
+        with pytest.raises(NernError, match=re.escape(said)) as caught:
+            collect.collect([CELL], tmp_path)
+        assert str(caught.value).startswith(f"{tmp_path / CELL.path / 'metrics.json'}: ")
+        assert "nern evaluate" in str(caught.value) and "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("key", sorted(metrics_of(CELL).keys() - {"fit_device"}))
+    def test_a_missing_key_is_named(self, tmp_path: Path, key: str) -> None:
+        write_cell(tmp_path, CELL)
+        path = tmp_path / CELL.path / "metrics.json"
+        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != key}))
+        with pytest.raises(NernError, match=key if key != "cell" else "belongs to the cell None"):
+            collect.collect([CELL], tmp_path)
+
+    @pytest.mark.parametrize("name", ["metrics.json", "fit.json", "failed.json"])
+    @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"step": -1, "message": 3}', "\ufffe"])
+    def test_broken_files_are_one_sentence(self, tmp_path: Path, name: str, text: str) -> None:
+        write_cell(tmp_path, CELL)
+        (tmp_path / CELL.path / name).write_text(text)
+        if name == "fit.json" and text.startswith("{") and len(text) > 1:
+            assert collect.collect([CELL], tmp_path)["status"].item() == "outdated"
+            return
+        with pytest.raises(NernError, match=name):
+            collect.collect([CELL], tmp_path)
+
+    def test_a_fit_without_its_facts_is_one_sentence(self, tmp_path: Path) -> None:
+        write_cell(tmp_path, CELL)
+        path = tmp_path / CELL.path / "fit.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"wall_seconds": "long"}))
+        with pytest.raises(NernError, match="wall_seconds or device"):
+            collect.collect([CELL], tmp_path)
+
+    def test_the_metrics_of_another_cell_cannot_slip_in(self, tmp_path: Path) -> None:
+        write_cell(tmp_path, OTHER)
+        shutil.copytree(tmp_path / OTHER.path, tmp_path / CELL.path)
+        with pytest.raises(NernError, match="its seed is 1, but the path says 0"):
+            collect.collect([CELL, OTHER], tmp_path)
+
+
+NUMBERS = {"float64": st.floats(allow_nan=False, allow_infinity=False), "Int64": st.integers(0, 2**63 - 1)}
+WORDS = st.one_of(st.text(st.characters(exclude_categories=["Cs", "Cc"])), st.sampled_from(["nan", "NA", "None", '"']))
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> pd.DataFrame:
+    """Long frames of any content."""
+    kinds = collect.COLUMNS.items()
+    row = st.fixed_dictionaries({c: WORDS if k == "str" else st.none() | NUMBERS[k] for c, k in kinds})
+    return collect.frame_of(draw(st.lists(row, max_size=3)))
+
+
+class TestCsv:
+    @settings(max_examples=60, deadline=None)
+    @given(frames())
+    def test_reads_what_was_written(self, tmp_path_factory: pytest.TempPathFactory, frame: pd.DataFrame) -> None:
+        path = tmp_path_factory.mktemp("csv") / "cells.csv"
+        collect.write_csv(path, frame)
+        pd.testing.assert_frame_equal(collect.read_csv(path), frame, check_exact=True)
+
+    def test_a_table_from_the_file_is_the_table(self, tmp_path: Path) -> None:
+        frame = frame_of(tmp_path, TABLE, accuracy=90.1)
+        collect.write_csv(tmp_path / "t.csv", frame)
+        assert markdown_of(collect.read_csv(tmp_path / "t.csv")) == markdown_of(frame)
+
+    @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe", b'cell\n"'])
+    def test_another_file_is_refused(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "t.csv").write_bytes(content)
+        with pytest.raises(NernError, match=r"t\.csv"):
+            collect.read_csv(tmp_path / "t.csv")
+
+    def test_words_in_a_number_column_are_refused(self, tmp_path: Path) -> None:
+        collect.write_csv(tmp_path / "t.csv", frame_of(tmp_path, TABLE, seeds=1))
+        text = (tmp_path / "t.csv").read_text()
+        (tmp_path / "t.csv").write_text(text.replace("91.69", "many"))
+        with pytest.raises(NernError, match="holds no table"):
+            collect.read_csv(tmp_path / "t.csv")
+
+    def test_a_missing_file_is_one_sentence(self, tmp_path: Path) -> None:
+        with pytest.raises(NernError, match="cannot be read"):
+            collect.read_csv(tmp_path / "t.csv")
+
+
+def golden_frame(root: Path) -> pd.DataFrame:
+    """Numbers that can be checked by hand.
+
+    In-filter, h 160: 90, 91, 92, 93: mean 91.5, s = √(5/3), half-width 3.1824 · s / 2 = 2.05. Published 90.85: inside.
+    Cross-filter, h 160: 93, 93, 94, 94: mean 93.5, s = √(1/3), half-width 3.1824 · s / 2 = 0.92. Published 91.16: out.
+    In-filter, h 180: 91 alone. Cross-filter, h 180: 90 and 92: half-width 12.706 · √2 / √2 = 12.71.
+    Pairs (cross-filter minus in-filter): 3, 2, 2, 1 and -1: mean 1.4, s = √2.3, d = 0.92; of the 32 sign patterns 6
+    have a sum of at least 7 in absolute value (none or one of the two 1s flipped, and their mirrors): p = 0.1875.
+    """
+    cells = cells_of(TABLE)
+    values = {
+        ("in-filter", 160): [90.0, 91.0, 92.0, 93.0],
+        ("cross-filter", 160): [93.0, 93.0, 94.0, 94.0],
+        ("in-filter", 180): [91.0],
+        ("cross-filter", 180): [90.0, 92.0],
+    }
+    for cell in cells:
+        known = values[cell.smoothing, cell.hidden]
+        if cell.seed < len(known):
+            code = OTHER_CODE if (cell.smoothing, cell.hidden, cell.seed) == ("cross-filter", 180, 1) else {}
+            best = known[cell.seed] + 0.5
+            write_cell(root, cell, accuracy=known[cell.seed], best_on_test_accuracy=best, **code)
+    write_failure(root, cells[-2])
+    write_cell(root, cells[-1], fingerprint="0" * 16)
+    return collect.collect(cells, root, dict.fromkeys(cells, "f" * 16))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".md", ".tex", ".html"])
+def test_golden_table(tmp_path: Path, suffix: str) -> None:
+    frame = golden_frame(tmp_path)
+    if suffix == ".csv":
+        collect.write_csv(tmp_path / "t.csv", frame)
+        text = (tmp_path / "t.csv").read_text()
+    else:
+        text = render(tables.build(frame, TABLE, "cifar10"))[suffix]
+    golden = GOLDEN / f"cifar10{suffix}"
+    if os.environ.get("NERN_RENEW_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+class TestTable:
+    def test_entries_are_what_can_be_counted_by_hand(self, tmp_path: Path) -> None:
+        text = markdown_of(golden_frame(tmp_path))
+        first, second = line_of(text, "resnet20", "1.03", "160"), line_of(text, "resnet20", "1.03", "180")
+        assert first[3:] == split("0.45|91.69|91.50 ± 2.05|4|90.85|+0.65 (a)|93.50 ± 0.92|4|91.16|+2.34")
+        assert second[5:] == split("91.00 (b)|1|91.30|−0.30|91.00 ± 12.71 (c) (d)|2|91.50|−0.50 (a)")
+        pairs = line_of(text, "cross-filter against in-filter")
+        assert pairs[1:] == ["5", "+1.40", "+0.92", "0.188"]
+
+    def test_a_cell_that_is_not_done_never_enters_a_mean(self, tmp_path: Path) -> None:
+        cells = cells_of(TABLE)
+        for cell in cells:
+            write_cell(tmp_path, cell, accuracy=10.0 if cell.seed == 3 else 90.0)
+            if cell.seed == 3:
+                (tmp_path / cell.path / "fit.json").unlink()
+        text = markdown_of(collect.collect(cells, tmp_path))
+        assert line_of(text, "resnet20", "1.03", "160")[5:7] == ["90.00 ± 0.00 (a)", "3"]
+        assert "- (a) Not in the mean: seed 3 outdated (its fit is not finished)." in text
+
+    def test_nothing_done_is_dashes_and_the_rules_stand(self, tmp_path: Path) -> None:
+        text = markdown_of(collect.collect(cells_of(TABLE), tmp_path))
+        assert line_of(text, "resnet20", "—", "160") == split("resnet20|—|160|—|—|— (a)|0|— (a)|0")
+        assert "- (a) No value: seeds 0–3 missing." in text
+        assert "0 of 16 fits are done, 16 missing" in text
+        assert "**Selection**" in text and "**Interval**" in text
+        assert "published" not in text.lower() and "nan" not in text
+
+    def test_one_seed_has_no_interval_and_says_so(self, tmp_path: Path) -> None:
+        text = markdown_of(frame_of(tmp_path, TABLE, seeds=1))
+        assert line_of(text, "resnet20", "1.03", "160")[5:7] == ["90.00", "1"]
+        assert "One seed gives no interval." in text
+        assert "One seed" not in markdown_of(frame_of(tmp_path, TABLE, seeds=2))
+
+    def test_rules_data_and_device_are_named(self, tmp_path: Path) -> None:
+        note = "center crops of 224 pixels"
+        text = markdown_of(frame_of(tmp_path, TABLE, data_note=note, iterations=1200))
+        for words in (
+            "last iterate",
+            "95 % confidence interval",
+            "Student t",
+            f"CIFAR-10, 10,000 test images ({note})",
+            "base (1,200 iterations)",
+            "Fitted on CPU (a processor)",
+            "README of the authors' code",
+            "resnet20 91.69 %",
+            "16 of 16 fits are done.",
+            "selected on the test images themselves",
+        ):
+            assert words in text, words
+
+    def test_code_versions_are_told_apart(self, tmp_path: Path) -> None:
+        frame = frame_of(tmp_path, TABLE)
+        assert f"- **Code**: evaluate {'b' * 16}, fit {'a' * 16}; commit {'c' * 12}; python" in markdown_of(frame)
+        write_cell(tmp_path, CELL, **OTHER_CODE)
+        text = markdown_of(collect.collect(cells_of(TABLE), tmp_path))
+        assert "the cells come from 2 versions; unless marked: evaluate" in text
+        mark = line_of(text, "resnet20", "1.03", "160")[9][-3:]
+        assert f"- {mark} From another version of the code, in whole or in part: evaluate" in text
+        assert f"fit {'d' * 16}; commit {'e' * 12}-dirty; python" in text
+
+    def test_commits_without_a_change_of_code_are_one_version(self, tmp_path: Path) -> None:
+        frame_of(tmp_path, TABLE)
+        write_cell(tmp_path, CELL, git_commit="9" * 40)
+        text = markdown_of(collect.collect(cells_of(TABLE), tmp_path))
+        assert "versions;" not in text
+        assert f"commits {'c' * 12}, {'9' * 12};" in text
+
+    def test_without_best_on_test_there_is_a_dash(self, tmp_path: Path) -> None:
+        frame = frame_of(tmp_path, TABLE, best_on_test_accuracy=None, best_on_test_iteration=None)
+        assert line_of(markdown_of(frame), "resnet20", "160", "in-filter")[3:5] == ["—", "94.00 ± 0.00"]
+
+    def test_top5_is_shown_where_it_says_something(self, tmp_path: Path) -> None:
+        assert "Top-5" not in markdown_of(frame_of(tmp_path, TABLE))
+        assert "Top-5" in markdown_of(frame_of(tmp_path, TABLE, original_top5_accuracy=89.1, top5_accuracy=88.0))
+
+    def test_variants_as_columns(self, tmp_path: Path) -> None:
+        table = TABLE.model_copy(
+            update={"variants": ["base", "decoupled"], "columns": "variant", "smoothing": ["cross-filter"]}
+        )
+        text = markdown_of(frame_of(tmp_path, table), table)
+        header = line_of(text, "Network")
+        assert header[4:] == split("Original (%)|base (%)|n|published|difference|decoupled (%)|n")
+        assert "decoupled against base" in text
+
+    def test_both_dimensions_get_rows(self, tmp_path: Path) -> None:
+        table = TABLE.model_copy(update={"variants": ["base", "decoupled"]})
+        text = markdown_of(frame_of(tmp_path, table), table)
+        assert line_of(text, "Network")[5] == "Variant"
+        assert line_of(text, "resnet20", "1.03", "160", "0.45", "91.69", "decoupled")[6:] == [
+            *("91.50 ± 2.05", "4", "—", "—"),
+            *("91.50 ± 2.05", "4", "—", "—"),
+        ]
+
+    def test_columns_with_originals_of_their_own_show_them(self, tmp_path: Path) -> None:
+        table = TABLE.model_copy(
+            update={"variants": ["base", "decoupled"], "columns": "variant", "smoothing": ["cross-filter"]}
+        )
+        frame_of(tmp_path, table)
+        for cell in cells_of(table):
+            if cell.variant == "decoupled":
+                write_cell(tmp_path, cell, original="smooth", original_accuracy=90.5)
+        text = markdown_of(collect.collect(cells_of(table), tmp_path), table)
+        assert "Original (%)" not in line_of(text, "Network")
+        line = line_of(text, "resnet20", "1.03", "160", "0.45")
+        assert (line[4], line[9]) == ("91.69", "90.50")
+
+    def test_small_sizes_have_three_decimals(self, tmp_path: Path) -> None:
+        table = TABLE.model_copy(update={"sizes": {"resnet20": [40, 160]}})
+        text = markdown_of(frame_of(tmp_path, table), table)
+        assert line_of(text, "resnet20", "1.03", "40")[3] == "0.057"
+        assert line_of(text, "resnet20", "1.03", "160")[3] == "0.447"
+
+    def test_a_document_of_hostile_words_is_whole(self, tmp_path: Path) -> None:
+        hostile = "<script>|a_b_|`c`*d* \\ ${}&#%~^ [e](f) 数"
+        table = TABLE.model_copy(update={"title": hostile})
+        texts = render(tables.build(frame_of(tmp_path, table, data=hostile, data_note=hostile), table, "t"))
+        assert "<script>" not in texts[".html"] and "\\<script\\>" in texts[".md"]
+        assert r"\$\{\}\&\#\%\textasciitilde{}\textasciicircum{}" in texts[".tex"] and "[U+6570]" in texts[".tex"]
+
+
+class TestComparison:
+    def test_pairs_share_everything_but_the_method(self, tmp_path: Path) -> None:
+        cells = cells_of(TABLE)
+        for cell in cells:
+            write_cell(tmp_path, cell, accuracy=50.0 + cell.seed + (0.25 if cell.smoothing == "cross-filter" else 0))
+        frame = collect.collect(cells, tmp_path)
+        result = comparison.paired(frame.sample(frac=1, random_state=0), "smoothing", "cross-filter", "in-filter")
+        assert (result.n, result.mean_difference, result.p_value) == (8, 0.25, 2 / 2**8)
+
+    def test_half_a_pair_does_not_count(self, tmp_path: Path) -> None:
+        frame = frame_of(tmp_path, TABLE)
+        frame.loc[frame.index[0], "status"] = "missing"
+        assert comparison.paired(frame, "smoothing", "cross-filter", "in-filter").n == 7
+
+
+# Typed from METHOD's table, not copied from published.csv.
+PUBLISHED = {
+    ("cifar10", "resnet20", "in-filter", 160): 90.85,
+    ("cifar10", "resnet20", "in-filter", 180): 91.30,
+    ("cifar10", "resnet20", "cross-filter", 160): 91.16,
+    ("cifar10", "resnet20", "cross-filter", 180): 91.50,
+    ("cifar10", "resnet56", "in-filter", 280): 92.48,
+    ("cifar10", "resnet56", "in-filter", 320): 92.75,
+    ("cifar10", "resnet56", "cross-filter", 280): 92.54,
+    ("cifar10", "resnet56", "cross-filter", 320): 92.96,
+    ("cifar100", "resnet56", "cross-filter", 360): 70.51,
+    ("cifar100", "resnet56", "cross-filter", 400): 71.70,
+    ("imagenet", "resnet18", "cross-filter", 1256): 68.77,
+}
+ORIGINALS = {
+    ("cifar10", "resnet20"): 91.69,
+    ("cifar10", "resnet56"): 93.52,
+    ("cifar100", "resnet56"): 71.35,
+    ("imagenet", "resnet18"): 69.76,
+}
+
+
+class TestPublished:
+    def test_accuracies_are_methods_and_no_others(self) -> None:
+        found = {(p.task, p.network, p.smoothing, p.hidden): p.low for p in published.figures() if p.kind == "accuracy"}
+        assert found == PUBLISHED
+        for (task, network, smoothing, hidden), value in PUBLISHED.items():
+            figure = published.accuracy(task, network, smoothing, hidden, "base")
+            assert figure is not None and figure.low == figure.high == value
+
+    def test_originals_are_methods_and_no_others(self) -> None:
+        kind = "original_accuracy"
+        assert {(p.task, p.network): p.low for p in published.figures() if p.kind == kind} == ORIGINALS
+        figure = published.original_accuracy("imagenet", "resnet18")
+        assert figure is not None and figure.low == 69.76
+
+    def test_the_rest(self) -> None:
+        rest = [p for p in published.figures() if not p.kind.endswith("accuracy")]
+        assert [(p.kind, p.task, p.smoothing, p.hidden, p.low, p.high, p.unit, p.text) for p in rest] == [
+            ("permutation_overhead", "", "cross-filter", None, 4, 6, "%", ""),
+            ("permutation_overhead", "", "in-filter", None, 2, 3, "%", ""),
+            ("best_lambda", "cifar10", "", 240, 5e-6, 5e-6, "", ""),
+            ("best_lambda", "cifar10", "", 280, 1e-6, 1e-6, "", ""),
+            ("fit_time", "cifar", "", None, 1, 3, "h", "one RTX 3090"),
+            ("fit_time", "imagenet", "", None, 20, 30, "h", "one RTX 3090"),
+            ("permutation_time", "imagenet", "cross-filter", None, None, None, "", "a few hours"),
+        ]
+
+    def test_every_figure_has_its_source(self) -> None:
+        assert all(re.match(r"paper, section|README of the authors' code", p.source) for p in published.figures())
+
+    @pytest.mark.parametrize(("variant", "there"), [("base", True), ("authors-2023", True), ("decoupled", False)])
+    def test_only_beside_the_papers_protocol(self, variant: str, there: bool) -> None:
+        assert (published.accuracy("cifar10", "resnet20", "cross-filter", 160, variant) is not None) == there
+
+    def test_never_beside_other_data(self, tmp_path: Path) -> None:
+        own = TABLE.model_copy(update={"task": "own"})
+        for table, images in ((own, 10_000), (TABLE, 1017)):
+            text = markdown_of(frame_of(tmp_path, table, test_images=images), table)
+            assert "90.85" not in text and "91.16" not in text
+            assert "no accuracy of the paper is comparable" in text
+            assert "Published originals" not in text
+
+    def test_one_cell_on_other_data_hides_the_figure(self, tmp_path: Path) -> None:
+        frame_of(tmp_path, TABLE)
+        write_cell(tmp_path, CELL, test_images=1017)
+        text = markdown_of(collect.collect(cells_of(TABLE), tmp_path))
+        assert line_of(text, "resnet20", "1.03", "160")[11:] == ["—", "—"]
+        assert line_of(text, "resnet20", "1.03", "180")[11] == "91.50"
+
+
+class TestSizes:
+    def test_shares_of_resnet20(self) -> None:
+        """By hand: 3·16·9, six 16·16·9, 16·32·9, five 32·32·9, 32·64·9, five 64·64·9; 1x1 projections with option B."""
+        frame, _ = sizes.conv_sizes()
+        rows = frame.set_index(["family", "network"])
+        threes = 9 * (3 * 16 + 6 * 256 + 512 + 5 * 1024 + 2048 + 5 * 4096)
+        a, b = rows.loc[("CIFAR-10, option A", "resnet20")], rows.loc[("CIFAR-10, option B", "resnet20")]
+        assert a["convolutions"] == a["convolutions_3x3"] == b["convolutions_3x3"] == threes == 267_696
+        assert b["convolutions"] == threes + 16 * 32 + 32 * 64
+        assert rows.loc[("ImageNet", "resnet18"), "parameters"] == 11_689_512
+        assert rows.loc[("ImageNet", "resnet18"), "share_3x3"] > 98, "the paper: more than 98 %"
+
+    def test_overheads_lie_in_the_papers_ranges(self) -> None:
+        frame, document = sizes.permutation_overhead()
+        papers = frame[[network.papers for network in sizes.NETWORKS]]
+        assert list(papers["network"]) == ["resnet20", "resnet56", "resnet18"]
+        assert papers["cross-filter overhead"].between(4, 6).all()
+        assert papers["in-filter overhead"].between(2, 3).all()
+        assert "Outside" not in render(document)[".md"]
+
+    def test_overhead_of_resnet18_by_hand(self) -> None:
+        """Its 3x3 convolutions as (count, filters, channels)."""
+        layers = [(4, 64, 64), (1, 128, 64), (3, 128, 128), (1, 256, 128), (3, 256, 256), (1, 512, 256), (3, 512, 512)]
+        weights = sum(n * f * c * 9 for n, f, c in layers)
+        cross = sum(n * f * c * math.log2(f * c) for n, f, c in layers)
+        within = sum(n * (f * c * math.log2(c) + f * math.log2(f)) for n, f, c in layers)
+        row = sizes.permutation_overhead()[0].set_index("network").loc["resnet18"]
+        assert row["cross-filter overhead"] == pytest.approx(100 * cross / (32 * weights))
+        assert row["in-filter overhead"] == pytest.approx(100 * within / (32 * weights))
+
+    @pytest.mark.parametrize("name", sorted(sizes.TABLES))
+    def test_are_written_without_any_cell(self, tmp_path: Path, name: str) -> None:
+        tables.write(configuration(), name, tmp_path, tmp_path / "tables")
+        assert {path.name for path in (tmp_path / "tables").iterdir()} == {
+            f"{name}{suffix}" for suffix in (".csv", ".md", ".tex", ".html")
+        }
+
+
+class TestWrite:
+    def test_writes_four_files_from_the_cells_that_are_there(self, tmp_path: Path) -> None:
+        config = configuration()
+        cell = table_cells(config, "t")[0]
+        write_cell(tmp_path, cell, fingerprint=fingerprint(fit_settings(config, cell)))
+        write_cell(tmp_path, table_cells(config, "t")[1])
+        tables.write(config, "t", tmp_path, tmp_path / "tables")
+        assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == ["t.csv", "t.html", "t.md", "t.tex"]
+        text = (tmp_path / "tables/t.md").read_text()
+        assert "Not in the mean: seed 1 outdated (made with other settings); seeds 2, 3 missing." in text
+        frame = collect.read_csv(tmp_path / "tables/t.csv")
+        assert frame["status"].value_counts().to_dict() == {"missing": 14, "done": 1, "outdated": 1}
+
+    def test_twice_gives_the_same_bytes(self, tmp_path: Path) -> None:
+        frame_of(tmp_path, TABLE)
+        for out in ("a", "b"):
+            tables.write(configuration(), "t", tmp_path, tmp_path / out)
+        for path in (tmp_path / "a").iterdir():
+            assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+    def test_an_unknown_table_is_one_sentence(self, tmp_path: Path) -> None:
+        with pytest.raises(NernError, match="unknown table 'x'"):
+            tables.write(configuration(), "x", tmp_path, tmp_path)
+
+
+class TestStatus:
+    def test_every_state_is_told(self, tmp_path: Path) -> None:
+        config = configuration(seeds=[0, 1, 2, 3, 4, 5])
+        cells = table_cells(config, "t")[:6]
+        write_cell(tmp_path, cells[0], fingerprint=fingerprint(fit_settings(config, cells[0])), accuracy=91.234)
+        write_failure(tmp_path, cells[1])
+        write_cell(tmp_path, cells[2])
+        write_cell(tmp_path, cells[3], accuracy="?")
+        with exclusive(tmp_path / cells[4].path):
+            frame = status.status(config, tmp_path)
+        states = ["done", "failed", "outdated", "damaged", "running", "missing"]
+        assert list(frame["status"][:6]) == states
+        text = status.render(frame)
+        line = next(line for line in text.splitlines() if line.startswith("cifar10/resnet20/in-filter/h160/base"))
+        assert line.split()[1:] == ["91.23", *states[1:]]
+        assert f"{cells[1].path}: failed: the loss is not finite at iteration 1200" in text
+        assert text.splitlines()[-3].split() == ["table", "done", "running", "failed", "outdated", "damaged", "missing"]
+        assert text.splitlines()[-1].split() == ["t", "1", "1", "1", "1", "1", "19"]
+
+    def test_a_cell_of_two_tables_counts_in_both(self, tmp_path: Path) -> None:
+        config = configuration(tables={"t": TABLE.model_dump(), "u": TABLE.model_dump()}, seeds=[0])
+        frame = status.status(config, tmp_path)
+        assert len(frame) == 4 and set(frame["tables"]) == {"t, u"}
+        assert [line.split() for line in status.render(frame).splitlines()[-2:]] == [["t", "4"], ["u", "4"]]
+
+
+def small_document(text: str) -> Document:
+    columns = [Column("Name", numeric=False), Column("value (%)", "group"), Column("n", "group")]
+    rows = [[Text(text), Text("1", ("a",)), Text("2")], [Text(text), Text("3"), Text(text)]]
+    return Document("t", text, [Grid(text, columns, rows, [Note("Data", text)], keys=1, marked={"a": text})])
+
+
+class Words(HTMLParser):
+    """The text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+class TestRender:
+    @given(WORDS.filter(lambda text: text.strip() == text and text != ""))
+    def test_html_says_the_words(self, text: str) -> None:
+        parser = Words()
+        parser.feed(html(small_document(text)))
+        parser.close()
+        assert parser.words.count(text) >= 6
+
+    @given(WORDS)
+    def test_latex_is_escaped(self, text: str) -> None:
+        escaped = latex(small_document(text)).split(r"\begin{table}")[1]
+        plain = re.sub(r"\\[{}\\$&#_%]", "", escaped)
+        assert plain.count("{") == plain.count("}")
+        assert plain.count("$") % 2 == 0 and "#" not in plain and "_" not in plain
+        assert "^" not in re.sub(r"\$\^\d\$", "", plain)
+
+    @given(WORDS)
+    def test_markdown_has_as_many_cells_in_each_line(self, text: str) -> None:
+        lines = [x for x in markdown(small_document(text)).split("\n") if x.startswith("|")]
+        assert {len(re.findall(r"(?<!\\)\|", line.replace("\\\\", ""))) for line in lines} == {4}
+
+    def test_marks_go_on_after_z(self) -> None:
+        marks = Marks()
+        given = [marks.mark(str(index)) for index in range(54)]
+        assert given[0] == "a" and given[25:28] == ["z", "aa", "ab"] and given[53] == "bb"
+        assert marks.mark("3") == "d"
+
+    @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+    def test_latex_compiles_alone_and_in_a_document(self, tmp_path: Path) -> None:
+        hostile = '<a> \\ {b} $c$ &#%~^_ "d" — – − ± × ² é ß 数 ½ λ α|β…\''
+        documents = {
+            "golden": tables.build(golden_frame(tmp_path), TABLE, "golden"),
+            "hostile": small_document(hostile),
+            "overhead": sizes.permutation_overhead()[1],
+        }
+        for name, document in documents.items():
+            (tmp_path / f"{name}.tex").write_text(render(document)[".tex"])
+        inputs = "".join(rf"\input{{{name}}}" for name in documents)
+        preamble = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+        (tmp_path / "all.tex").write_text(rf"{preamble}{inputs} The end.\end{{document}}")
+        for name in (*documents, "all"):
+            command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"{name}.tex"]
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
+            assert done.returncode == 0, done.stdout[-2000:]
+            assert (tmp_path / f"{name}.pdf").exists()
