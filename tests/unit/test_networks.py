@@ -1,0 +1,175 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from networks import randomized
+from torch import nn
+
+from nern.errors import NernError
+from nern.method.distillation import distillation_gradient
+from nern.method.losses import feature_distillation_loss, output_distillation_loss
+from nern.networks.cifar_resnet import CifarResNet
+from nern.networks.graph import FunctionalNetwork
+from nern.networks.learnable import learnable_layers
+from nern.networks.zoo import build
+
+ARCHITECTURES = {
+    "ResNet8 A": lambda: CifarResNet(8, classes=4, width=4, shortcut="A"),
+    "ResNet8 B": lambda: CifarResNet(8, classes=4, width=4, shortcut="B"),
+    "resnet18": lambda: build("torchvision:resnet18", classes=4),
+    "squeezenet1_1": lambda: build("torchvision:squeezenet1_1", classes=4),
+    "mobilenet_v3_small": lambda: build("torchvision:mobilenet_v3_small", classes=4),
+}
+
+
+@pytest.fixture(params=ARCHITECTURES, scope="module")
+def network(request):
+    torch.manual_seed(0)
+    return randomized(ARCHITECTURES[request.param]()).double()
+
+
+def images(count=3):
+    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_the_folded_network_is_the_network(network):
+    functional = FunctionalNetwork(network, learnable_layers(network))
+    with torch.no_grad():
+        got, wanted = functional.logits(images(), functional.fold(functional.kernels)), network(images())
+    torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_maps_are_the_tensors_that_enter_an_activation(network):
+    entering = []
+    kinds = (nn.ReLU, nn.Hardswish, nn.Hardsigmoid)
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, inputs: entering.append(inputs[0].clone()))
+        for layer in network.modules()
+        if isinstance(layer, kinds)
+    ]
+    if not hooks:  # CifarResNet calls F.relu
+        plain, F.relu = F.relu, lambda x, inplace=False: (entering.append(x.clone()), plain(x))[1]
+    try:
+        with torch.no_grad():
+            network(images())
+    finally:
+        for hook in hooks:
+            hook.remove()
+        if not hooks:
+            F.relu = plain
+    functional = FunctionalNetwork(network, learnable_layers(network))
+    with torch.no_grad():
+        _, maps = functional.logits_and_maps(images(), functional.fold(functional.kernels))
+    assert len(maps) == len(entering) == len(functional.maps)
+    for ours, theirs in zip(maps, entering, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.3, 0.7), (0.3, 0.0), (0.0, 0.7)])
+@pytest.mark.parametrize("epsilon", [0.0, 1e-4])
+def test_the_fast_gradient_is_autograds(network, alpha, beta, epsilon):
+    functional = FunctionalNetwork(network, learnable_layers(network))
+    generator = torch.Generator().manual_seed(1)
+    kernels = [
+        (k + 0.1 * k.std().nan_to_num(0.1) * torch.randn(k.shape, generator=generator, dtype=k.dtype)).requires_grad_()
+        for k in functional.kernels
+    ]
+    teacher = functional.fold(functional.kernels)
+    logits, maps = functional.logits_and_maps(images(), functional.fold(kernels))
+    with torch.no_grad():
+        teacher_logits, teacher_maps = functional.logits_and_maps(images(), teacher)
+    output = output_distillation_loss(logits, teacher_logits, epsilon=epsilon)
+    features = feature_distillation_loss(maps, teacher_maps)
+    wanted = torch.autograd.grad(alpha * output + beta * features, kernels, allow_unused=True)
+    for chunk in (2, 3):
+        got, kd, fmd = distillation_gradient(
+            functional, images(), teacher, kernels, alpha=alpha, beta=beta, epsilon=epsilon, chunk=chunk
+        )
+        assert kd.item() == pytest.approx(output.item() if alpha else 0, rel=1e-9)
+        assert fmd.item() == pytest.approx(features.item() if beta else 0, rel=1e-9)
+        for ours, theirs in zip(got, wanted, strict=True):
+            theirs = torch.zeros_like(ours) if theirs is None else theirs
+            torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8 * theirs.abs().max().item() + 1e-14)
+
+
+def test_no_weights_no_network():
+    class Untouchable:
+        def __getattr__(self, name):
+            raise AssertionError(f"the network was asked for {name}")
+
+    kernels = [torch.ones(2, 3, 3, 3)]
+    got, kd, fmd = distillation_gradient(Untouchable(), images(), [], kernels, alpha=0, beta=0, epsilon=0)
+    assert (got[0].count_nonzero(), kd.item(), fmd.item()) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("depth", "shortcut"), [(20, "A"), (20, "B"), (56, "A")])
+def test_parameters_of_cifar_resnets_are_the_papers_count(depth, shortcut):
+    blocks = (depth - 2) // 6
+    wanted = 9 * 3 * 16 + 2 * 16
+    for inputs, width in ((16, 16), (16, 32), (32, 64)):
+        wanted += 9 * inputs * width + (2 * blocks - 1) * 9 * width**2 + 2 * blocks * 2 * width
+        if inputs != width and shortcut == "B":
+            wanted += inputs * width + 2 * width
+    wanted += 64 * 10 + 10
+    network = CifarResNet(depth, classes=10, shortcut=shortcut)
+    assert sum(parameter.numel() for parameter in network.parameters()) == wanted
+    assert len([m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d) and m.weight[0].numel() > 48]) >= (
+        depth - 2
+    )
+
+
+def test_in_place_activations_do_not_spoil_the_maps():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 2, 3)).eval().double()
+    functional = FunctionalNetwork(network, ["0", "2"])
+    _, maps = functional.logits_and_maps(images(), functional.fold(functional.kernels))
+    torch.testing.assert_close(maps[0], network[0](images()))
+    assert maps[0].min() < 0
+
+
+def test_only_the_asked_sizes_are_learned():
+    network = build("torchvision:resnet18", classes=10)
+    layers = learnable_layers(network, include=[3])
+    assert len(layers) == 16
+    assert "conv1" not in layers
+    assert not any("downsample" in layer for layer in layers)
+
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return self.conv(x) if x.sum() > 0 else x
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return self.conv(self.conv(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: FunctionalNetwork(Branching(), ["conv"]), "cannot be traced"),
+        (lambda: FunctionalNetwork(Twice(), ["conv"]), "runs 2 times"),
+        (lambda: learnable_layers(nn.Linear(2, 2)), "no Conv2d layers"),
+        (lambda: learnable_layers(Branching(), include=[3]), "no convolutions of the sizes"),
+        (lambda: CifarResNet(21, classes=10), "depth 6n"),
+        (lambda: build("cifar-resnet", classes=10), "needs a depth"),
+        (lambda: build("nonsense", classes=10), "unknown architecture"),
+        (lambda: build("torchvision:nonsense", classes=10), "torchvision has no model"),
+        (lambda: build("torchvision:resnet18", classes=10, depth=20), "takes no depth"),
+        (lambda: build("torchvision:resnet18", classes=10, in_channels=1), "3 channels"),
+        (lambda: build("nern.nothing:Here", classes=10), "cannot be imported"),
+        (lambda: build("nern.errors:NernError", classes=10), "must accept classes"),
+    ],
+)
+def test_mistakes_are_one_sentence(make, sentence):
+    with pytest.raises(NernError, match=sentence) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,190 @@
+import math
+
+import pytest
+import torch
+from networks import randomized
+
+from nern.config import Losses, Phase
+from nern.method.distillation import distillation_gradient
+from nern.method.embedding import kernel_coordinates
+from nern.method.kernels import KernelLayout
+from nern.method.predictor import CoordinateTable, Predictor, initialize_default
+from nern.method.sampling import Sample
+from nern.method.straightforward import StraightforwardStep
+from nern.method.training import PredictorStep, cosine_lr, needs_network
+from nern.networks.cifar_resnet import CifarResNet
+from nern.networks.graph import FunctionalNetwork
+from nern.networks.learnable import learnable_layers, weight_of
+
+RECONSTRUCTION = Losses(alpha=0, beta=0)
+
+
+class Problem:
+    """A small ResNet with 1×1 shortcuts, its kernels shuffled, and a predictor of them."""
+
+    def __init__(self, dtype=torch.float64, shortcut="B"):
+        generator = torch.Generator().manual_seed(0)
+        torch.manual_seed(0)
+        self.module = randomized(CifarResNet(8, classes=5, width=4, shortcut=shortcut)).to(dtype)
+        self.layers = learnable_layers(self.module)
+        weights = [weight_of(self.module, name).detach() for name in self.layers]
+        orders = [torch.randperm(w.shape[0] * w.shape[1], generator=generator) for w in weights]
+        self.layout = KernelLayout([tuple(w.shape) for w in weights], orders)
+        self.coordinates = kernel_coordinates([w.shape[:2] for w in weights])
+        self.predictor = Predictor(10, kernel_size=3, levels=8, base=0.76).to(dtype)
+        initialize_default(self.predictor, torch.Generator().manual_seed(1))
+        table = CoordinateTable(self.coordinates, base=0.76, levels=8).to(dtype)
+        self.target = self.layout.rows(weights)
+        self.step = PredictorStep(self.predictor, table, self.layout, self.target)
+        self.network = FunctionalNetwork(self.module, self.layers)
+        self.images = torch.randn(6, 3, 16, 16, generator=generator, dtype=dtype)
+        self.calls = 0
+
+    def distiller(self, images, kernels, losses):
+        self.calls += 1
+        teacher = self.network.fold(self.network.kernels)
+        return distillation_gradient(
+            self.network, images, teacher, kernels,
+            alpha=losses.alpha, beta=losses.beta, epsilon=losses.epsilon, chunk=4,
+        )  # fmt: skip
+
+    def gradients(self):
+        return [parameter.grad.clone() for parameter in self.predictor.parameters()]
+
+    def oracle(self, sampled, losses):
+        step = StraightforwardStep(self.module, self.layers, self.predictor, self.layout)
+        step(self.coordinates, sampled, self.images, losses)
+        return self.gradients()
+
+
+@pytest.fixture(autouse=True)
+def double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def sample_of(problem, count=50):
+    return Sample(torch.randperm(len(problem.target), generator=torch.Generator().manual_seed(3))[:count], None)
+
+
+def close(ours, theirs, rtol=1e-9):
+    scale = max(gradient.abs().max().item() for gradient in theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=rtol, atol=rtol * scale)
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B"])
+@pytest.mark.parametrize(("alpha", "beta"), [(0.3, 0.7), (0.3, 0), (0, 0.7)])
+def test_distilling_has_the_straightforward_gradient(shortcut, alpha, beta):
+    problem = Problem(shortcut=shortcut)
+    losses, sample = Losses(alpha=alpha, beta=beta), sample_of(problem)
+    wanted = problem.oracle(sample.indices, losses)
+    problem.step.distill(sample, losses, problem.images, problem.distiller)
+    close(problem.gradients(), wanted)
+
+
+def test_distilling_with_all_kernels_has_the_straightforward_gradient():
+    problem = Problem()
+    everything = torch.arange(len(problem.target))
+    wanted = problem.oracle(everything, Losses(alpha=0.3, beta=0.7))
+    problem.step.distill(Sample(everything, None), Losses(alpha=0.3, beta=0.7), problem.images, problem.distiller)
+    close(problem.gradients(), wanted)
+
+
+def test_distilling_in_float32_is_right_to_rounding():
+    torch.set_default_dtype(torch.float32)
+    problem = Problem(dtype=torch.float32)
+    losses, sample = Losses(alpha=0.3, beta=0.7), sample_of(problem)
+    wanted = problem.oracle(sample.indices, losses)
+    problem.step.distill(sample, losses, problem.images, problem.distiller)
+    close(problem.gradients(), wanted, rtol=2e-4)
+
+
+def test_reconstruction_has_the_gradient_of_the_global_rmse_on_the_sample():
+    problem = Problem()
+    sample = sample_of(problem)
+    wanted = problem.oracle(sample.indices, RECONSTRUCTION)
+    problem.step.reconstruct(sample, RECONSTRUCTION)  # the table of errors is exact at first
+    close(problem.gradients(), wanted)
+
+
+def test_the_texts_form_differs_from_the_codes_by_the_root_of_the_number_of_weights():
+    problem = Problem()
+    sample = sample_of(problem)
+    code = problem.step.reconstruct(sample, RECONSTRUCTION)
+    gradients = problem.gradients()
+    text = problem.step.reconstruct(sample, Losses(alpha=0, beta=0, form="text"))
+    root = math.sqrt(problem.layout.parameters)
+    assert text.reconstruction.item() * root == pytest.approx(code.reconstruction.item())
+    close([gradient * root for gradient in problem.gradients()], gradients)
+
+
+def test_a_kernel_drawn_twice_gets_its_gradient_once():
+    problem = Problem()
+    once = Sample(torch.tensor([3, 8]), None)
+    problem.step.reconstruct(once, RECONSTRUCTION)
+    wanted = problem.gradients()
+    copies = torch.tensor([1 / 3, 1.0, 1 / 3, 1 / 3])
+    problem.step.reconstruct(Sample(torch.tensor([3, 8, 3, 3]), copies), RECONSTRUCTION)
+    close(problem.gradients(), wanted)
+
+
+def test_only_sampled_kernels_receive_gradients():
+    problem = Problem()
+    sample = Sample(torch.tensor([5]), None)
+    problem.step.distill(sample, Losses(alpha=0.3, beta=0.7), problem.images, problem.distiller)
+    # the output layer's bias gets exactly the gradient of the one kernel: rank one in what the predictor sees
+    gradient = problem.predictor.linears[-1].weight.grad
+    assert torch.linalg.matrix_rank(gradient) == 1
+
+
+def test_the_table_of_errors_holds_what_was_last_seen():
+    problem = Problem()
+    exact = problem.step.errors.clone()
+    with torch.no_grad():
+        problem.predictor.linears[-1].bias.add_(0.1)
+    sample = sample_of(problem)
+    problem.step.reconstruct(sample, RECONSTRUCTION)
+    fresh = PredictorStep(problem.predictor, problem.step.table, problem.layout, problem.target).errors
+    chosen = torch.zeros(len(exact), dtype=torch.bool).index_fill_(0, sample.indices, True)
+    torch.testing.assert_close(problem.step.errors[chosen], fresh[chosen])
+    assert torch.equal(problem.step.errors[~chosen], exact[~chosen])
+
+
+def test_a_perfect_reconstruction_has_no_gradient_and_no_nan():
+    problem = Problem()
+    problem.step.target = problem.step.table.predict(problem.predictor).detach()
+    problem.step.mask = None
+    problem.step.errors = torch.zeros(len(problem.target))
+    problem.step.reconstruct(sample_of(problem), RECONSTRUCTION)
+    assert all(gradient.abs().max() < 1e-3 for gradient in problem.gradients())
+
+
+def test_reconstruction_runs_no_network():
+    problem = Problem()
+    problem.step.reconstruct(sample_of(problem), RECONSTRUCTION)
+    assert problem.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("phase", "step", "gradient", "wanted"),
+    [
+        ({}, 0, True, True),
+        ({"warmup": 10}, 9, True, False),
+        ({"warmup": 10}, 10, True, True),
+        ({"losses": {"alpha": 0, "beta": 0}}, 5, True, False),
+        ({"losses": {"alpha": 0, "beta": 1}}, 5, True, True),
+        ({}, 5, False, False),
+    ],
+)
+def test_which_steps_need_a_network(phase, step, gradient, wanted):
+    assert needs_network(Phase.model_validate(phase), step, gradient=gradient) is wanted
+
+
+def test_learning_rate_is_half_a_cosine():
+    rates = [cosine_lr(step, 100, 5e-3, 1e-6) for step in range(101)]
+    assert rates[0] == 5e-3
+    assert rates[50] == pytest.approx((5e-3 + 1e-6) / 2)
+    assert rates[100] == pytest.approx(1e-6)
+    assert rates == sorted(rates, reverse=True)
