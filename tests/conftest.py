@@ -7,7 +7,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 torch.set_num_threads(1)
-torch.set_flush_denormal(True)
 # The same examples in every run, and no deadline: a loaded machine is no failure.
 hypothesis.settings.register_profile("nern", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.load_profile("nern")

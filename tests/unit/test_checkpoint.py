@@ -1,0 +1,163 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from nern import checkpoint
+from nern.errors import NernError
+
+
+def names(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+def tensors(value=1.0):
+    return {"b": torch.full((3,), value), "a": torch.arange(4)}
+
+
+def test_tensors_and_text_come_back(tmp_path):
+    path = tmp_path / "x.safetensors"
+    checkpoint.write_tensors(path, tensors(), {"z": "1", "y": "ü"})
+    read, metadata = checkpoint.read_tensors(path)
+    assert all(torch.equal(read[name], value) for name, value in tensors().items())
+    assert (metadata["z"], metadata["y"]) == ("1", "ü")
+
+
+def test_equal_content_is_equal_bytes(tmp_path):
+    one, other = tmp_path / "1", tmp_path / "2"
+    checkpoint.write_tensors(one, tensors(), {"z": "1", "a": "2"})
+    checkpoint.write_tensors(other, dict(reversed(tensors().items())), {"a": "2", "z": "1"})
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("position", [0, 20, -1])
+def test_a_changed_byte_is_noticed(tmp_path, position):
+    path = tmp_path / "x.safetensors"
+    checkpoint.write_tensors(path, tensors(), {})
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(NernError, match=r"x\.safetensors"):
+        checkpoint.read_tensors(path)
+
+
+@pytest.mark.parametrize("length", [0, 7, 100, -1])
+def test_a_truncated_file_is_noticed(tmp_path, length):
+    path = tmp_path / "x.safetensors"
+    checkpoint.write_tensors(path, tensors(), {})
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(NernError, match=r"x\.safetensors"):
+        checkpoint.read_tensors(path)
+
+
+@pytest.mark.parametrize("failing", ["fsync", "fchmod", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing):
+    path = tmp_path / "x.json"
+    checkpoint.write_json(path, {"a": 1})
+    owner = checkpoint.Path if failing == "replace" else os
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(owner, failing, fail)
+    with pytest.raises(NernError, match="No space left on device"):
+        checkpoint.write_json(path, {"a": 2})
+    monkeypatch.undo()
+    assert checkpoint.read_json(path) == {"a": 1}
+    assert names(tmp_path) == ["x.json"]
+
+
+def test_not_a_number_is_no_json(tmp_path):
+    with pytest.raises(ValueError):
+        checkpoint.write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "5", "{'a': 1}", "\ud800"])
+def test_damaged_json_is_one_sentence(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(NernError) as caught:
+        checkpoint.read_json(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NernError, match="cannot be written"):
+        checkpoint.write_json(tmp_path / "file" / "x.json", {})
+
+
+class TestState:
+    def saved(self, folder):
+        state = checkpoint.State(folder, "key")
+        for step in (1, 2):
+            state.save(tensors(step), {"done": str(step)})
+        return state
+
+    def load(self, state):
+        self.warnings = []
+        found = state.load(self.warnings.append)
+        return None if found is None else int(found[1]["done"])
+
+    def test_the_newest_is_used(self, tmp_path):
+        assert self.load(self.saved(tmp_path)) == 2
+        assert self.warnings == []
+
+    def test_a_damaged_newest_is_set_aside_and_the_one_before_is_used(self, tmp_path):
+        state = self.saved(tmp_path)
+        state.newest.write_bytes(state.newest.read_bytes()[:-3])
+        assert self.load(state) == 1
+        assert len(self.warnings) == 1
+        assert (tmp_path / "state.damaged").exists()
+        assert self.load(state) == 1
+
+    def test_a_kill_between_the_two_renames_loses_one_state(self, tmp_path):
+        state = self.saved(tmp_path)
+        state.newest.replace(state.previous)
+        assert self.load(state) == 2
+
+    def test_both_damaged_starts_anew(self, tmp_path):
+        state = self.saved(tmp_path)
+        for path in (state.newest, state.previous):
+            path.write_bytes(b"")
+        assert self.load(state) is None
+
+    def test_another_key_is_not_used(self, tmp_path):
+        self.saved(tmp_path)
+        assert self.load(checkpoint.State(tmp_path, "other")) is None
+        assert len(self.warnings) == 2
+
+    def test_cleared(self, tmp_path):
+        state = self.saved(tmp_path)
+        state.clear()
+        assert names(tmp_path) == []
+
+
+def test_a_second_process_leaves_with_one_sentence_until_the_first_is_gone(tmp_path):
+    code = "import sys; from pathlib import Path; from nern.checkpoint import exclusive\n"
+    code += "with exclusive(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"in\n"
+        assert checkpoint.is_locked(tmp_path)
+        with pytest.raises(NernError, match="another process"), checkpoint.exclusive(tmp_path):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdin.close()
+        holder.stdout.close()
+    assert not checkpoint.is_locked(tmp_path)
+    with checkpoint.exclusive(tmp_path):
+        pass
+
+
+def test_files_are_readable_by_others(tmp_path):
+    path = tmp_path / "x.json"
+    checkpoint.write_json(path, {"b": 1, "a": 2})
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(json.loads(path.read_text())) == ["b", "a"]

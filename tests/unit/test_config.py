@@ -1,0 +1,171 @@
+import copy
+import itertools
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nern import matrix
+from nern.config import Config, Protocol, expand, fingerprint, layered, parse, read
+from nern.errors import NernError
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
+OVERLAYS = sorted((ROOT / "workflow/config").glob("*.yaml"))
+
+
+def changed(path, value):
+    values = copy.deepcopy(SHIPPED)
+    place = values
+    *steps, last = path.split(".")
+    for step in steps:
+        place = place.setdefault(step, {})
+    if value is DELETED:
+        del place[last]
+    else:
+        place[last] = value
+    return values
+
+
+DELETED = object()
+MISTAKES = {
+    "top-level typo": ("protocoll", {}, "protocoll: unknown key"),
+    "deep typo": ("protocol.training.optimizer.lrate", 1e-3, "protocol.training.optimizer.lrate: unknown key"),
+    "typo in an override": ("variants.base.trainingg", {}, "variants.base.trainingg: unknown key"),
+    "word for a number": ("protocol.training.optimizer.lr", "fast", "optimizer.lr: Input should be a valid number"),
+    "boolean for a number": ("protocol.training.batch", True, "a number is needed"),
+    "negative size": ("tables.cifar10.sizes.resnet20", [-140], "greater than or equal to 1"),
+    "zero size": ("tables.cifar10.sizes.resnet20", [0], "greater than or equal to 1"),
+    "no sizes": ("tables.cifar10.sizes.resnet20", [], "at least 1 item"),
+    "repeated sizes": ("tables.cifar10.sizes.resnet20", [140, 140], "repeats a value"),
+    "absurdly large": ("protocol.training.iterations", 10**12, "less than or equal to"),
+    "fraction of a count": ("protocol.training.iterations", 1.5, "valid integer"),
+    "NaN": ("protocol.training.losses.alpha", float("nan"), "losses.alpha: Input should be"),
+    "infinity": ("protocol.embedding.base", float("inf"), "embedding.base: Input should be"),
+    "no seeds": ("seeds", [], "at least 1 item"),
+    "repeated seeds": ("seeds", [0, 1, 0], "repeats a value"),
+    "negative seed": ("seeds", [-1], "greater than or equal to 0"),
+    "one seed, no list": ("seeds", 0, "valid list"),
+    "unknown method": ("protocol.training.sampling.method", "random", "'magnitude', 'uniform', 'layer'"),
+    "unknown mode": ("tables.cifar10.smoothing", ["sideways"], "'none', 'in-filter' or 'cross-filter'"),
+    "unknown source": ("tasks.cifar10.images.source", "cloud", "does not match any of the expected tags"),
+    "unknown device": ("execution.device", "tpu", "pattern"),
+    "missing title": ("tasks.cifar10.title", DELETED, "tasks.cifar10.title: missing"),
+    "missing classes": ("tasks.cifar10.classes", DELETED, "tasks.cifar10.classes: missing"),
+    "mean and std differ": ("tasks.cifar10.mean", [0.5], "mean has 1 channels but std has 3"),
+    "betas of one": ("protocol.training.optimizer.betas", [0.5, 1.0], "less than 1"),
+    "name with a slash": ("variants.a/b", {}, "pattern"),
+    "name with dots only": ("variants...", {}, "unknown key|pattern"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_one_sentence_with_their_place(mistake):
+    path, value, sentence = MISTAKES[mistake]
+    with pytest.raises(NernError, match=sentence) as caught:
+        parse(changed(path, value), "config.yaml")
+    assert str(caught.value).startswith("config.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("tables.cifar10.task", "cifar11", "tables.cifar10: unknown task 'cifar11'"),
+        ("tables.cifar10.sizes", {"resnet21": [140]}, "unknown network 'resnet21'"),
+        ("tables.cifar10.variants", ["bass"], "unknown variant 'bass'"),
+        ("protocol.original", "lost", "unknown original 'lost'"),
+    ],
+)
+def test_unknown_names_are_found_before_anything_runs(path, value, sentence):
+    with pytest.raises(NernError, match=sentence):
+        matrix.check(parse(changed(path, value)))
+
+
+@pytest.mark.parametrize("overlay", [None, *OVERLAYS], ids=lambda path: path.name if path else "config.yaml")
+def test_every_shipped_configuration_resolves(overlay):
+    base = [ROOT / "config.yaml"] + ([ROOT / "workflow/config/demo.yaml"] if overlay else [])
+    config = read(base + ([overlay] if overlay else []))
+    matrix.check(config)
+    assert matrix.all_cells(config)
+
+
+@pytest.mark.parametrize("content", ["", "- a\n", "a: [", "a: b: c", "\x00", "5", "&a [*a]"])
+def test_files_that_hold_no_mapping_are_one_sentence(tmp_path, content):
+    path = tmp_path / "c.yaml"
+    path.write_text(content)
+    with pytest.raises(NernError) as caught:
+        read([path])
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_sentence(tmp_path):
+    with pytest.raises(NernError, match="cannot be read"):
+        read([tmp_path / "none.yaml"])
+
+
+def test_yaml_exponents_without_a_point_are_numbers():
+    config = parse(changed("protocol.training.optimizer.lr", "1e-3"))
+    assert config.protocol.training.optimizer.lr == 1e-3
+
+
+def test_a_later_layer_wins_only_where_it_says_something():
+    layers = [
+        Protocol.model_validate({"training": {"iterations": 1, "batch": 2, "warmup": 3}}),
+        Protocol.model_validate({"training": {"batch": 20, "warmup": 30}}),
+        Protocol.model_validate({"training": {"warmup": 300}}),
+    ]
+    training = layered(*layers).training
+    assert (training.iterations, training.batch, training.warmup) == (1, 20, 300)
+
+
+def test_the_order_of_layers_is_all_task_network_variant():
+    values = copy.deepcopy(SHIPPED)
+    for depth, place in enumerate(
+        (values, values["tasks"]["cifar10"], values["tasks"]["cifar10"]["networks"]["resnet20"])
+    ):
+        place.setdefault("protocol", {}).setdefault("training", {})["warmup"] = depth + 1
+    cell = matrix.Cell("cifar10", "resnet20", "none", 140, "base", 0)
+    assert matrix.protocol_of(parse(values), cell).training.warmup == 3
+    values["variants"]["base"] = {"training": {"warmup": 4}}
+    assert matrix.protocol_of(parse(values), cell).training.warmup == 4
+
+
+def test_fingerprints_do_not_depend_on_how_settings_are_written():
+    assert fingerprint(Protocol()) == fingerprint(Protocol.model_validate({"training": {"batch": "256"}}))
+    settings = [Protocol(), Protocol(inputs="uniform"), Protocol.model_validate({"training": {"batch": 255}})]
+    assert all(fingerprint(a) != fingerprint(b) for a, b in itertools.combinations(settings, 2))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+PLACES = st.sampled_from(
+    [
+        "seeds", "execution", "protocol", "protocol.training.losses", "tasks", "tasks.cifar10.images", "tables.cifar10",
+        "variants", "originals.base", "tasks.cifar10.networks.resnet20",
+    ]
+)  # fmt: skip
+
+
+@given(PLACES, JSON)
+def test_nothing_in_a_configuration_ends_in_a_traceback(path, value):
+    try:
+        config = parse(changed(path, value))
+        matrix.check(config)
+    except NernError as error:
+        assert "\n" not in str(error)
+    else:
+        assert isinstance(config, Config)
+
+
+def test_environment_variables_in_paths(monkeypatch):
+    monkeypatch.setenv("SOMEWHERE", "/there")
+    assert expand("$SOMEWHERE/a", "x") == Path("/there/a")
+    with pytest.raises(NernError, match="environment variable NOWHERE is not set"):
+        expand("${NOWHERE}/a", "x")

@@ -1,0 +1,102 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nern.config import MODES, fingerprint, parse, read
+from nern.errors import NernError
+from nern.matrix import Cell, OriginalCell, all_cells, fit_settings, original_of, table_cells
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
+NAME = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+
+
+@given(NAME, NAME, st.sampled_from(MODES), st.integers(1, 10**8), NAME, st.integers(0, 10**8))
+def test_a_cells_path_names_the_cell(task, network, smoothing, hidden, variant, seed):
+    cell = Cell(task, network, smoothing, hidden, variant, seed)
+    assert Cell.parse(cell.path) == cell
+    assert Cell.parse(cell.path + "/") == cell
+    assert Cell.parse(cell.path + "/metrics.json") == cell
+
+
+@given(NAME, NAME, NAME)
+def test_an_originals_path_names_the_original(task, network, name):
+    original = OriginalCell(task, network, name)
+    assert OriginalCell.parse(original.path) == original
+
+
+GOOD = "results/cifar10/resnet20/none/h140/base/seed0"
+BAD = [
+    "", "results", GOOD[8:], "/" + GOOD, GOOD.replace("resnet20", ".."), GOOD.replace("cifar10", ""), GOOD + "\n",
+    GOOD.replace("base", "ba se"), GOOD.replace("base", "ba\nse"), GOOD.replace("h140", "h0"),
+    GOOD.replace("h140", "h0140"), GOOD.replace("h140", "h-1"), GOOD.replace("h140", "140"),
+    GOOD.replace("seed0", "seed00"), GOOD.replace("seed0", "seed-1"), GOOD.replace("seed0", "seed"),
+    GOOD.replace("none", "sideways"), GOOD + "/../seed1", GOOD.replace("/", "//"), "../" + GOOD,
+    GOOD + "/x/metrics.json",
+    GOOD.replace("base", "x" * 65), GOOD.replace("base", "ba\x00se"), GOOD.replace("h140", "h" + "9" * 400),
+    GOOD.replace("seed0", "seed٣"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", BAD)
+def test_other_paths_are_refused_in_one_sentence(path):
+    with pytest.raises(NernError, match="no path of a cell") as caught:
+        Cell.parse(path)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.text(max_size=80))
+def test_no_text_ends_in_a_traceback(text):
+    for kind in (Cell, OriginalCell):
+        try:
+            found = kind.parse(text)
+        except NernError:
+            continue
+        assert found.path == text.removesuffix("/")
+
+
+def test_the_papers_first_table_is_72_cells_of_two_originals():
+    config = read([ROOT / "config.yaml"])
+    cells = table_cells(config, "cifar10")
+    assert len(cells) == len(set(cells)) == 72
+    assert {original_of(config, cell).path for cell in cells} == {
+        "results/cifar10/resnet20/originals/base",
+        "results/cifar10/resnet56/originals/base",
+    }
+    assert set(cells) <= set(all_cells(config))
+
+
+def prints(values):
+    config = parse(values)
+    return {cell: fingerprint(fit_settings(config, cell)) for cell in table_cells(config, "cifar10")}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "concerned"),
+    [
+        ("protocol.training.batch", 255, lambda cell: True),
+        ("tasks.cifar10.networks.resnet56.protocol.training.warmup", 1, lambda cell: cell.network == "resnet56"),
+        ("tasks.cifar10.networks.resnet20.shortcut", "A", lambda cell: cell.network == "resnet20"),
+        ("variants.base", {"training": {"warmup": 5}}, lambda cell: True),
+        ("variants.decoupled.training.iterations", 5, lambda cell: False),
+        ("execution.device", "cpu", lambda cell: False),
+        ("tasks.cifar10.images.root", "elsewhere", lambda cell: False),
+        ("tasks.cifar10.note", "a note", lambda cell: False),
+        ("original.epochs", 5, lambda cell: True),
+    ],
+)
+def test_a_changed_value_concerns_exactly_its_cells(path, value, concerned):
+    values = copy.deepcopy(SHIPPED)
+    place = values
+    *steps, last = path.split(".")
+    for step in steps:
+        place = place[step]
+    place[last] = value
+    before, after = prints(SHIPPED), prints(values)
+    assert before.keys() == after.keys()
+    for cell in before:
+        assert (before[cell] != after[cell]) is concerned(cell), cell
