@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from unittest import mock
 
 import numpy as np
@@ -47,14 +48,23 @@ def greedy_path_brute_force(vectors: Tensor, metric: str) -> list[int]:
     return path
 
 
+def compiled() -> AbstractContextManager[int]:
+    """Compiled code, however few vectors there are."""
+    return mock.patch.object(permutation, "PAIRWISE_LIMIT", 0)
+
+
+def plain() -> AbstractContextManager[int]:
+    """Every pair compared, however many vectors there are."""
+    return mock.patch.object(permutation, "PAIRWISE_LIMIT", 2**40)
+
+
 def walked_path(vectors: Tensor, metric: str) -> Tensor:
-    """The compiled walk, however few vectors there are."""
-    with mock.patch.object(permutation, "PAIRWISE_LIMIT", 0):
+    with compiled():
         return greedy_path(vectors, metric)
 
 
 def pairwise_path(vectors: Tensor, metric: str) -> Tensor:
-    with mock.patch.object(permutation, "PAIRWISE_LIMIT", len(vectors)):
+    with plain():
         return greedy_path(vectors, metric)
 
 
@@ -203,12 +213,24 @@ def in_filter_brute_force(weight: Tensor, cosine: bool) -> tuple[list[int], list
 
 @pytest.mark.parametrize("shape", [(7, 5, 3, 3), (12, 1, 3, 3), (6, 4, 1, 5), (9, 8, 1, 1), (1, 4, 3, 3)])
 @pytest.mark.parametrize("cosine_for_1x1", [False, True])
-def test_in_filter_is_that_of_brute_force(shape, cosine_for_1x1):
+@pytest.mark.parametrize("way", [compiled, plain])
+def test_in_filter_is_that_of_brute_force(way, shape, cosine_for_1x1):
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     weight[-1, -1] = 0  # a zero kernel takes part like any other
-    filters, channels = in_filter_permutation(weight, cosine_for_1x1=cosine_for_1x1)
+    with way():
+        filters, channels = in_filter_permutation(weight, cosine_for_1x1=cosine_for_1x1)
     expected = in_filter_brute_force(weight, cosine_for_1x1 or shape[2:] != (1, 1))
     assert (filters.tolist(), channels.tolist()) == expected
+
+
+def test_large_filters_are_those_of_every_pair():
+    weight = quantized(40 * 50, 9, 2).reshape(40, 50, 3, 3)
+    with compiled():
+        walked = in_filter_permutation(weight)
+    with plain():
+        pairwise = in_filter_permutation(weight)
+    assert torch.equal(walked[0], pairwise[0])
+    assert torch.equal(walked[1], pairwise[1])
 
 
 def test_equal_filters_follow_each_other_by_index():

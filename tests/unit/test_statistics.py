@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -15,6 +15,7 @@ from nern.report.statistics import mean_confidence_interval, paired_comparison
 VALUES = st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3))
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, min_size=2, max_size=12), st.floats(0.5, 0.999))
 def test_interval_is_scipys(values: list[float], confidence: float) -> None:
     mean, half_width = mean_confidence_interval(values, confidence)
@@ -56,6 +57,7 @@ def test_confidence_is_a_probability(confidence: float) -> None:
         mean_confidence_interval([1, 2], confidence)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=9))
 def test_sign_flip_is_brute_enumeration(pairs: list[tuple[float, float]]) -> None:
     first, second = [list(side) for side in zip(*pairs, strict=True)]

@@ -75,5 +75,7 @@ def images_of(task):
 
 def table_files(name):
     """The files of one table."""
+    if name == "digits" and name not in CONFIG.tables:
+        sys.exit("nern: the demonstration has a configuration of its own: add --configfile workflow/config/demo.yaml")
     checked(matrix.table_of, name)
     return [f"tables/{name}.{suffix}" for suffix in ("md", "tex", "html", "csv")]

@@ -1,0 +1,174 @@
+"""The DAG as a user runs it: what is planned, what reruns after a change, and what a mistake says."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from tiny import CELL, checkout, digests
+
+TINY = ["workflow/config/demo.yaml", "workflow/config/smoke.yaml"]
+MATRIX = [
+    f"results/digits/resnet8/{mode}/h10/decoupled/seed{seed}"
+    for mode in ("none", "in-filter", "cross-filter")
+    for seed in (0, 1)
+]
+
+
+def command(*arguments, overlays=TINY):
+    shown = ["--configfile", *overlays] if overlays else []
+    return [sys.executable, "-m", "snakemake", "--cores", "2", "--nocolor", *arguments, *shown]
+
+
+def snakemake(folder, *arguments, overlays=TINY):
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        command(*arguments, overlays=overlays), cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def planned(folder, *arguments, overlays=TINY):
+    """How many jobs of each rule a dry run plans."""
+    done = snakemake(folder, "--dry-run", *arguments, overlays=overlays)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = done.stdout + done.stderr
+    table = re.findall(r"^(\w+) +(\d+)$", text.split("Job stats:")[-1], re.MULTILINE) if "Job stats:" in text else []
+    return {rule: int(count) for rule, count in table if rule != "total"}
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A folder in which the demonstration's DAG was run at tiny size."""
+    folder = checkout(tmp_path_factory.mktemp("made"))
+    done = snakemake(folder, "demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def run(made, tmp_path):
+    """A copy of it; modification times are kept, or everything would look new."""
+    folder = tmp_path / "run"
+    shutil.copytree(made, folder, copy_function=shutil.copy2)
+    return folder
+
+
+def test_the_papers_table_plans_72_fits_of_two_originals(tmp_path):
+    folder = checkout(tmp_path)
+    assert planned(folder, "tables/cifar10.md", overlays=[]) == {
+        "prepare_data": 1, "train_original": 2, "permute": 6, "fit": 72, "evaluate": 72, "table": 1,
+    }  # fmt: skip
+    cell = "results/cifar10/resnet20/cross-filter/h160/base/seed0/metrics.json"
+    assert planned(folder, cell, overlays=[]) == {
+        "prepare_data": 1, "train_original": 1, "permute": 1, "fit": 1, "evaluate": 1,
+    }  # fmt: skip
+
+
+def test_the_demonstration_makes_its_table_and_then_has_nothing_to_do(made):
+    assert {path.name for path in (made / "tables").iterdir()} == {f"digits.{s}" for s in ("md", "tex", "html", "csv")}
+    for cell in MATRIX:
+        assert (made / cell / "metrics.json").exists()
+    assert planned(made, "demo") == {}
+
+
+def test_forcing_a_cell_reruns_it_alone(run):
+    assert planned(run, f"{CELL}/predictor.safetensors", "--force") == {"fit": 1}
+    before = digests(run / "results")
+    done = snakemake(run, f"{CELL}/predictor.safetensors", "--force")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = digests(run / "results")
+    changed = {name for name in before if before[name] != after[name]}
+    # the same bytes but for the record of the run, which has its wall time
+    assert changed <= {CELL.removeprefix("results/") + "/fit.json"}
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"variants": {"decoupled": {"training": {"iterations": 21}}}}, {"fit": 6, "evaluate": 6, "table": 1}),
+        ({"seeds": [0, 1, 2]}, {"fit": 3, "evaluate": 3, "table": 1}),
+        ({"execution": {"save_every": 5}}, {}),
+        ({"variants": {"base": {"training": {"iterations": 5}}}}, {}),
+        ({"tables": {"digits": {"title": "Another title"}}}, {"table": 1}),
+        (
+            {"tasks": {"digits": {"original": {"lr": 0.05}}}},
+            {"train_original": 1, "permute": 3, "fit": 6, "evaluate": 6, "table": 1},
+        ),
+    ],
+)
+def test_a_changed_value_reruns_exactly_what_it_concerns(made, tmp_path, change, wanted):
+    overlay = tmp_path / "change.yaml"
+    overlay.write_text(yaml.safe_dump(change))
+    assert planned(made, "demo", overlays=[*TINY, str(overlay)]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "wanted"),
+    [
+        ("method/losses.py", "FEATURE_EPSILON = 1e-3", "FEATURE_EPSILON = 2e-3", {"fit": 6, "evaluate": 6, "table": 1}),
+        ("method/losses.py", "The three losses", "Three losses", {}),
+        ("cli.py", "return 2", "return 3", {}),
+    ],
+)
+def test_an_edited_module_reruns_the_stages_that_use_it(run, module, old, new, wanted):
+    path = run / "nern" / module
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    assert planned(run, "demo") == wanted
+
+
+@pytest.mark.parametrize(
+    ("overlay", "target", "sentence"),
+    [
+        ("protocol: {iteratoins: 3}", "demo", "protocol.iteratoins: unknown key"),
+        ("seeds: [0, 0]", "demo", "repeats a value"),
+        ("tables: {digits: {variants: [lost]}}", "demo", "unknown variant 'lost'"),
+        ("{}", CELL.replace("digits", "letters") + "/metrics.json", "unknown task 'letters'"),
+        ("{}", CELL.replace("decoupled", "lost") + "/metrics.json", "unknown variant 'lost'"),
+        ("{}", "tables/letters.md", "unknown table 'letters'"),
+    ],
+)
+def test_a_mistake_ends_in_one_sentence(made, tmp_path, overlay, target, sentence):
+    path = tmp_path / "mistake.yaml"
+    path.write_text(overlay)
+    done = snakemake(made, target, "--dry-run", overlays=[*TINY, str(path)])
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Traceback" not in text
+    assert len([line for line in text.splitlines() if sentence in line]) == 1, text
+
+
+def test_the_demonstration_without_its_overlay_says_what_to_do(made):
+    done = snakemake(made, "demo", "--dry-run", overlays=[])
+    assert done.returncode != 0
+    assert "workflow/config/demo.yaml" in done.stdout + done.stderr
+
+
+def test_a_killed_snakemake_leaves_nothing_that_a_rerun_cannot_finish(run):
+    before = digests(run / "results")
+    for cell in MATRIX[:3]:
+        shutil.rmtree(run / cell)
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    process = subprocess.Popen(
+        command("demo"), cwd=run, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not any((run / cell / "config.json").exists() for cell in MATRIX[:3]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert snakemake(run, "--unlock").returncode == 0
+    done = snakemake(run, "demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = digests(run / "results")
+    volatile = {name for name in before if name.endswith("fit.json")}
+    assert {n: d for n, d in after.items() if n not in volatile} == {
+        n: d for n, d in before.items() if n not in volatile
+    }

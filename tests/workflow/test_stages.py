@@ -1,0 +1,299 @@
+"""Every stage by the command line: what it makes, that it makes it again byte for byte, and what it refuses."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import yaml
+from tiny import CELL, CONFIG, ORIGINAL, digests, nern
+
+from nern.cli import main
+from nern.method.embedding import kernel_coordinates
+from nern.method.kernels import KernelLayout
+from nern.method.predictor import Predictor
+from nern.networks.cifar_resnet import CifarResNet
+from nern.stages import fit
+
+SAME = ("predictor.safetensors", "history.csv", "metrics.json")
+
+
+def metrics(cell=CELL):
+    return json.loads(Path(cell, "metrics.json").read_text())
+
+
+def one_sentence(capsys, *needles):
+    """The last line on stderr is the sentence; nothing on it is a traceback."""
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("nern "), lines
+    assert not any("Traceback" in line for line in lines)
+    for needle in needles:
+        assert needle in lines[-1]
+
+
+def test_metrics_say_what_was_made(run):
+    found = metrics()
+    assert found["predictor_parameters"] == 240 * 10 + 10 + 3 * (10 * 10 + 10) + 10 * 9 + 9
+    assert found["predictor_bytes"] == 4 * found["predictor_parameters"]
+    shapes = [
+        (8, 1, 3),
+        (8, 8, 3),
+        (8, 8, 3),
+        (16, 8, 3),
+        (16, 16, 3),
+        (16, 8, 1),
+        (32, 16, 3),
+        (32, 32, 3),
+        (32, 16, 1),
+    ]
+    assert found["learnable_bytes"] == 4 * sum(f * c * k * k for f, c, k in shapes)
+    bits = sum(f * c * (np.log2(f) + np.log2(c)) for f, c, _ in shapes)
+    assert found["permutation_bytes"] == np.ceil(bits / 8)
+    assert found["iterations"] == 25
+    assert {"fingerprint", "inputs", "versions", "git_commit", "code"} <= found.keys()
+
+
+def test_two_runs_of_a_cell_are_equal_bytes(run):
+    before = {name: Path(CELL, name).read_bytes() for name in SAME}
+    shutil.rmtree(CELL)
+    assert nern("fit", CELL) == 0
+    assert nern("evaluate", CELL) == 0
+    assert {name: Path(CELL, name).read_bytes() for name in SAME} == before
+
+
+@pytest.mark.parametrize("stop", [1, 7, 19, 20, 21, 24])
+def test_a_fit_that_stops_after_any_step_goes_on_to_the_same_bytes(run, monkeypatch, stop):
+    before = {name: Path(CELL, name).read_bytes() for name in SAME}
+    shutil.rmtree(CELL)
+
+    class Killed(BaseException):
+        pass
+
+    plain = fit.Run.step
+
+    def dying(self, done, **values):
+        plain(self, done, **values)
+        if done == stop + 1:
+            raise Killed
+
+    monkeypatch.setattr(fit.Run, "wants_save", lambda self: True)
+    monkeypatch.setattr(fit.Run, "step", dying)
+    with pytest.raises(Killed):
+        nern("fit", CELL)
+    monkeypatch.undo()
+    monkeypatch.chdir(run)
+    assert not Path(CELL, "predictor.safetensors").exists()
+    assert nern("fit", CELL) == 0
+    assert nern("evaluate", CELL) == 0
+    assert {name: Path(CELL, name).read_bytes() for name in SAME} == before
+    assert not list(Path(CELL).glob("state*"))
+
+
+def test_a_state_of_other_settings_is_not_resumed(run, monkeypatch, capsys):
+    shutil.rmtree(CELL)
+    monkeypatch.setattr(fit.Run, "wants_save", lambda self: True)
+    monkeypatch.setattr(fit.checkpoint.State, "clear", lambda self: None)
+    assert nern("fit", CELL) == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(run)
+    change = yaml.safe_load(Path("config.yaml").read_text())
+    change["protocol"]["embedding"]["base"] = 0.7
+    Path("config.yaml").write_text(yaml.safe_dump(change))
+    capsys.readouterr()
+    assert nern("fit", CELL) == 0
+    assert "resumes" not in capsys.readouterr().err
+
+
+def test_the_identity_predictor_gives_back_the_original(run, monkeypatch):
+    original = safetensors.torch.load_file(Path(ORIGINAL, "network.safetensors"))
+    network = CifarResNet(8, classes=10, width=8, shortcut="B", in_channels=1)
+    weights = [original[f"{name}.weight"] for name, m in network.named_modules() if isinstance(m, torch.nn.Conv2d)]
+
+    def identity(self, coordinates):
+        with np.load(Path(ORIGINAL, "permutation-cross-filter.npz")) as file:
+            orders = [torch.from_numpy(file[f"order.{i}"]).long() for i in range(len(weights))]
+        layout = KernelLayout([tuple(w.shape) for w in weights], orders)
+        assert torch.equal(coordinates, kernel_coordinates([w.shape[:2] for w in weights]))
+        return layout.rows(weights)
+
+    monkeypatch.setattr(Predictor, "forward", identity)
+    assert nern("evaluate", CELL) == 0
+    found = metrics()
+    assert found["accuracy"] == found["original_accuracy"]
+    assert found["agreement"] == 100
+    assert found["weight_rmse"] == 0
+
+
+def test_without_distillation_no_network_is_run(run, monkeypatch):
+    Path("plain.yaml").write_text(
+        yaml.safe_dump({"variants": {"decoupled": {"distillation": {"losses": {"alpha": 0, "beta": 0}}}}})
+    )
+
+    def forbidden(*_, **__):
+        raise AssertionError("a network was run")
+
+    monkeypatch.setattr(fit, "distillation_gradient", forbidden)
+    monkeypatch.setattr(fit, "training_batches", forbidden)
+    monkeypatch.setattr(fit.Fit, "test", lambda self: 0.0)
+    assert main(["fit", CELL, *CONFIG, "plain.yaml"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("remove", "command", "sentence"),
+    [
+        ("results/digits/images", ("train-original", ORIGINAL), "data.json"),
+        (f"{ORIGINAL}/network.safetensors", ("permute", ORIGINAL, "--mode", "none"), "run: nern train-original"),
+        (f"{ORIGINAL}/network.safetensors", ("fit", CELL), "run: nern train-original"),
+        (f"{ORIGINAL}/permutation-cross-filter.npz", ("fit", CELL), "run: nern permute"),
+        (f"{CELL}/fit.json", ("evaluate", CELL), "run: nern fit"),
+        (f"{CELL}/predictor.safetensors", ("evaluate", CELL), "predictor.safetensors"),
+    ],
+)
+def test_a_missing_input_is_named_with_the_stage_that_makes_it(run, capsys, remove, command, sentence):
+    shutil.rmtree(remove) if Path(remove).is_dir() else Path(remove).unlink()
+    before = digests(run)
+    assert nern(*command) == 2
+    one_sentence(capsys, sentence)
+    assert digests(run) == before
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def other_cell(path):
+    cell = CELL.replace("seed0", "seed1")
+    assert nern("fit", cell) == 0
+    shutil.copy(Path(cell, path.name), path)
+
+
+def retrained(path):
+    Path("more.yaml").write_text(yaml.safe_dump({"tasks": {"digits": {"original": {"epochs": 2}}}}))
+    tensors = safetensors.torch.load_file(path)
+    tensors["fc.bias"] += 1
+    from nern import checkpoint
+
+    _, metadata = checkpoint.read_tensors(path)
+    checkpoint.write_tensors(path, tensors, {"fingerprint": metadata["fingerprint"]})
+
+
+def edited(path):
+    path.write_text(path.read_text().replace('"iterations": 25', '"iterations": 26').replace("25,", "26,"))
+
+
+def pickled(path):
+    np.savez(path, original=np.array([{}], dtype=object), allow_pickle=True)
+
+
+DAMAGES = {
+    "predictor truncated": (f"{CELL}/predictor.safetensors", truncate),
+    "predictor of another cell": (f"{CELL}/predictor.safetensors", other_cell),
+    "history edited": (f"{CELL}/history.csv", edited),
+    "fit.json garbage": (f"{CELL}/fit.json", lambda path: path.write_text("{")),
+    "fit.json empty": (f"{CELL}/fit.json", lambda path: path.write_text("{}")),
+    "network truncated": (f"{ORIGINAL}/network.safetensors", truncate),
+    "network retrained in place": (f"{ORIGINAL}/network.safetensors", retrained),
+    "permutation truncated": (f"{ORIGINAL}/permutation-cross-filter.npz", truncate),
+    "permutation pickled": (f"{ORIGINAL}/permutation-cross-filter.npz", pickled),
+    "permutation garbage": (f"{ORIGINAL}/permutation-cross-filter.npz", lambda path: path.write_text("x")),
+    "predictions truncated": (f"{ORIGINAL}/predictions.safetensors", truncate),
+    "images truncated": ("results/digits/images/test.safetensors", truncate),
+    "manifest garbage": ("results/digits/images/data.json", lambda path: path.write_text("[]")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_or_swapped_file_is_refused(run, capsys, damage):
+    name, change = DAMAGES[damage]
+    change(Path(name))
+    before = digests(run)
+    capsys.readouterr()
+    assert nern("evaluate", CELL) == 2
+    one_sentence(capsys)
+    assert digests(run) == before
+
+
+def test_a_loss_that_is_not_finite_stops_the_fit_and_is_a_failed_cell(run, capsys):
+    Path("wild.yaml").write_text(
+        yaml.safe_dump({"variants": {"decoupled": {"training": {"optimizer": {"name": "ranger", "lr": 1e9}}}}})
+    )
+    assert main(["fit", CELL, *CONFIG, "wild.yaml"]) == 2
+    one_sentence(capsys, "not finite at iteration")
+    assert json.loads(Path(CELL, "failed.json").read_text())["step"] > 0
+
+
+def test_status_and_explain(run, capsys):
+    assert nern("status") == 0
+    status = capsys.readouterr().out
+    assert "missing" in status
+    assert nern("explain", CELL) == 0
+    explained = json.loads(capsys.readouterr().out)
+    assert explained["fingerprint"] == metrics()["fingerprint"]
+    assert set(explained["inputs"].values()) == {"there"}
+
+
+def test_a_table_of_half_a_matrix_says_what_is_missing(run):
+    assert nern("table", "digits") == 0
+    table = Path("tables/digits.md").read_text()
+    assert "seed1" in table or "missing" in table
+    assert {path.suffix for path in Path("tables").iterdir()} == {".md", ".tex", ".html", ".csv"}
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (("fit", "results/nowhere"), "no path of a cell"),
+        (("fit", CELL.replace("digits", "..")), "no path of a cell"),
+        (("fit", CELL + "\n"), "no path of a cell"),
+        (("fit", CELL.replace("resnet8", "resnet9")), "unknown network 'resnet9'"),
+        (("fit", CELL.replace("digits", "letters")), "unknown task 'letters'"),
+        (("fit", CELL.replace("decoupled", "coupled")), "unknown variant 'coupled'"),
+        (("evaluate", CELL.replace("h10", "h11")), "nern fit"),
+        (("train-original", ORIGINAL + "x"), "unknown original 'basex'"),
+        (("prepare-data", "letters"), "unknown task 'letters'"),
+        (("table", "letters"), "unknown table 'letters'"),
+        (("explain", "x"), "no path of a cell"),
+    ],
+)
+def test_unknown_names_are_one_sentence(run, capsys, command, sentence):
+    before = digests(run)
+    assert nern(*command) == 2
+    one_sentence(capsys, sentence)
+    assert digests(run) == before
+
+
+def test_a_mistyped_configuration_is_one_sentence(run, capsys):
+    Path("typo.yaml").write_text("protocol: {iteratoins: 3}\n")
+    assert main(["status", *CONFIG, "typo.yaml"]) == 2
+    one_sentence(capsys, "protocol.iteratoins: unknown key")
+
+
+def test_a_results_folder_that_cannot_be_written_is_one_sentence(run, capsys):
+    shutil.rmtree(CELL)
+    Path(CELL).write_text("in the way")
+    assert nern("fit", CELL) == 2
+    one_sentence(capsys, "cannot be written")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_results_folder_is_one_sentence(run, capsys):
+    Path(CELL).chmod(0o555)
+    assert nern("fit", CELL) == 2
+    one_sentence(capsys, "cannot be written")
+
+
+def test_an_imported_original_is_the_users(run):
+    weights = run / "mine.pt"
+    torch.save({"state_dict": safetensors.torch.load_file(Path(ORIGINAL, "network.safetensors"))}, weights)
+    Path("mine.yaml").write_text(yaml.safe_dump({"originals": {"base": {"weights": str(weights)}}}))
+    before = json.loads(Path(ORIGINAL, "metrics.json").read_text())
+    assert main(["train-original", ORIGINAL, *CONFIG, "mine.yaml"]) == 0
+    after = json.loads(Path(ORIGINAL, "metrics.json").read_text())
+    assert after["imported"]
+    assert after["accuracy"] == before["accuracy"]
+    # the cell's fit was made with other settings now, and says so
+    assert main(["evaluate", CELL, *CONFIG, "mine.yaml"]) == 2
