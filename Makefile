@@ -25,7 +25,7 @@ demo: .venv/made ## the main job on scikit-learn's digits; prints the table
 	@cat tables/digits.md
 
 test: .venv/made ## the tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/made ## style, types and the workflow's own checks
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ def command(*arguments, overlays=TINY):
 def snakemake(folder, *arguments, overlays=TINY):
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        command(*arguments, overlays=overlays), cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        command(*arguments, overlays=overlays), cwd=folder, env=environment, capture_output=True, text=True, timeout=900
     )
 
 
@@ -159,7 +159,7 @@ def test_a_killed_snakemake_leaves_nothing_that_a_rerun_cannot_finish(run):
         command("demo"), cwd=run, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not any((run / cell / "config.json").exists() for cell in MATRIX[:3]) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
