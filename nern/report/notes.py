@@ -9,6 +9,8 @@ from nern.report.collect import DONE, FAILED, MISSING, OUTDATED
 from nern.report.document import Note
 from nern.report.entries import Entries, Entry
 
+BEYOND = {"decoupled": "reconstruction first, then a short distillation (Choi et al. 2024): not the paper's protocol"}
+"""Variants that must not be taken for the paper's protocol or one of its ablations."""
 INSIDE = "The published value lies inside the interval."
 
 
@@ -104,7 +106,8 @@ def _protocol(done: pd.DataFrame) -> Note:
     parts = []
     for variant, part in done.groupby("variant", sort=False):
         iterations = sorted({int(n) for n in part["iterations"]})
-        parts.append(f"{variant} ({' or '.join(f'{n:,}' for n in iterations)} iterations)")
+        beyond = f"; {BEYOND[variant]}" if variant in BEYOND else ""
+        parts.append(f"{variant} ({' or '.join(f'{n:,}' for n in iterations)} iterations{beyond})")
     return Note("Protocol", f"{', '.join(parts)}. Fitted on {'; '.join(_distinct(done['fit_device']))}.")
 
 

@@ -12,7 +12,7 @@ h1 { font-size: 1.5rem; margin: 0 0 1rem; }
 h2 { font-size: 1.15rem; margin: 2.25rem 0 .75rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; border: solid; border-width: 2px 0; }
-th, td { padding: .25rem .55rem; text-align: left; vertical-align: bottom; }
+th, td { padding: .25rem .65rem; text-align: left; vertical-align: bottom; }
 td { white-space: nowrap; }
 th { font-weight: 600; line-height: 1.25; }
 .number { text-align: right; }

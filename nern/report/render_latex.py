@@ -120,9 +120,9 @@ def _align(column: Column) -> str:
 
 
 def _cell(text: Text) -> str:
-    """Its marks stand in the gap to the next column, so that digits stay below digits."""
-    marks = ",".join(text.marks)
-    return _escape(text.value) + (rf"\rlap{{\textsuperscript{{{marks}}}}}" if marks else "")
+    """A mark stands in the gap to the next column, so that digits stay below digits; there is no room for two."""
+    marks = rf"\textsuperscript{{{','.join(text.marks)}}}" if text.marks else ""
+    return _escape(text.value) + (rf"\rlap{{{marks}}}" if len(text.marks) == 1 else marks)
 
 
 def _notes(grid: Grid) -> list[str]:
