@@ -1,4 +1,4 @@
-"""The greedy walk through many points, exact and fast: numba kernels behind `greedy_path` (paper, section 3.3).
+"""The greedy walk through many points, exact and fast: compiled code of `permutation` (paper, section 3.3).
 
 The unvisited points lie in a tree of boxes, WIDTH children to a group; a point is a box without extent. A query
 skips every box that lies farther away than the best point found. This loses nothing, ties included: rounding is
@@ -236,3 +236,32 @@ def walk(points: Floats, apart: NDArray[np.bool_], apart_distance: float) -> Int
             start = slots[current] // WIDTH
             alive -= 1
     return path
+
+
+@_compiled
+def summed_distances(points: Floats, apart: NDArray[np.bool_], apart_distance: float, roots: bool) -> Floats:
+    """Distances of filters: over their kernels, the sum of the kernels' squared distances, or of those distances.
+
+    Args:
+        points: [C, d, F], filters side by side.
+        apart: [C, F], kernels at one distance from every other.
+        apart_distance: the square of that distance.
+        roots: sum distances, not their squares.
+
+    Returns:
+        [F, F].
+    """
+    channels, dimensions, filters = points.shape
+    total = np.zeros((filters, filters))
+    squares = np.empty(filters)
+    for f in range(filters):
+        for c in range(channels):
+            squares[:] = 0.0
+            for k in range(dimensions):
+                for g in range(filters):
+                    gap = points[c, k, g] - points[c, k, f]
+                    squares[g] += gap * gap
+            for g in range(filters):
+                square = apart_distance if apart[c, f] or apart[c, g] else squares[g]
+                total[f, g] += np.sqrt(square) if roots else square
+    return total

@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-PAIRWISE_LIMIT = 1024
-"""Up to so many vectors every pair is compared, which takes less time than to load the compiled walk."""
+PAIRWISE_LIMIT = 2**22
+"""Up to so many pairs all are compared in numpy, which takes less time than to load numba: about 0.2 s."""
 NEGLIGIBLE = 2.0**-400  # the difference of two larger float64 numbers has a square that is not zero
 RIGHT_ANGLE = 2.0  # squared distance of unit vectors whose cosine is 0
 
@@ -49,7 +49,7 @@ def greedy_path(vectors: Tensor, metric: Metric) -> Tensor:
         NernError: a number is infinite or no number.
     """
     points = _prepared(vectors, metric)
-    return torch.from_numpy(_path(points, _apart(points, metric)))
+    return torch.from_numpy(_path(points, _apart(points, metric), compiled=len(points) ** 2 > PAIRWISE_LIMIT))
 
 
 def cross_filter_permutation(weight: Tensor, *, cosine_for_1x1: bool = False) -> Tensor:
@@ -83,14 +83,12 @@ def in_filter_permutation(weight: Tensor, *, cosine_for_1x1: bool = False) -> tu
     points = _prepared(weight.flatten(0, 1).flatten(1), metric)
     apart = _apart(points, metric)
     points, apart = points.reshape(filters, channels, -1), apart.reshape(filters, channels)
-    inner = np.stack([_path(points[f], apart[f]) for f in range(filters)])
+    compiled = filters * channels * (filters + channels) > PAIRWISE_LIMIT
+    inner = np.stack([_path(points[f], apart[f], compiled) for f in range(filters)])
     points = np.take_along_axis(points, inner[:, :, None], axis=1)
     apart = np.take_along_axis(apart, inner, axis=1)
-    distances = np.zeros((filters, filters))
-    for c in range(channels):
-        squared = _distances(points[:, c], apart[:, c])  # under cosine already proportional to what is to be summed
-        distances += squared if metric == "cosine" else np.sqrt(squared)
-    return torch.from_numpy(_walk(distances)), torch.from_numpy(inner)
+    outer = _walk(_filter_distances(points, apart, metric, compiled))
+    return torch.from_numpy(outer), torch.from_numpy(inner)
 
 
 def in_filter_order(filters: Tensor, channels: Tensor) -> Tensor:
@@ -149,8 +147,9 @@ def _sum_of_squares(points: Floats) -> Floats:
     return total
 
 
-def _path(points: Floats, apart: Flags) -> Integers:
-    if len(points) <= PAIRWISE_LIMIT:
+def _path(points: Floats, apart: Flags, compiled: bool) -> Integers:
+    """The greedy path through points [n, d], by one of two ways that lead to the same."""
+    if not compiled or len(points) == 0:
         return _walk(_distances(points, apart))
     from nern.method.greedy import walk  # here, because numba takes its time to load
 
@@ -177,6 +176,19 @@ def _distances(points: Floats, apart: Flags) -> Floats:
         difference *= difference
         total += difference
     total[apart], total[:, apart] = RIGHT_ANGLE, RIGHT_ANGLE
+    return total
+
+
+def _filter_distances(points: Floats, apart: Flags, metric: Metric, compiled: bool) -> Floats:
+    """[F, F]: the sum of the distances of aligned kernels, for points [F, C, d]; under cosine twice that sum."""
+    if compiled:
+        from nern.method.greedy import summed_distances
+
+        return summed_distances(points.transpose(1, 2, 0).copy(), apart.T.copy(), RIGHT_ANGLE, metric == "l2")
+    total = np.zeros((len(points), len(points)))
+    for c in range(points.shape[1]):
+        squares = _distances(points[:, c], apart[:, c])
+        total += np.sqrt(squares) if metric == "l2" else squares
     return total
 
 

@@ -156,6 +156,10 @@ class TestClosedForms:
         vectors = gaussian(60, 3).double()
         assert torch.equal(way(vectors * 2.0**exponent, metric), way(vectors, metric))
 
+    def test_differences_whose_square_is_zero_do_not_count(self, way):
+        numbers = torch.tensor([[1.0], [1e-200], [2e-200], [1e-200]], dtype=torch.float64)
+        assert way(numbers, "l2").tolist() == [0, 1, 2, 3]
+
 
 @given(hnp.arrays(np.float32, st.tuples(st.integers(0, 30), st.just(2)), elements=st.floats(-1, 1, width=32)))
 @settings(deadline=None)
