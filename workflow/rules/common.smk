@@ -39,8 +39,14 @@ THREADS = CONFIG.execution.threads
 # The commands read the merged configuration from a file that is named by its content: what runs is what was planned.
 CONFIG_FILE = Path(".snakemake") / "nern" / f"config-{fingerprint(CONFIG)}.json"
 if not CONFIG_FILE.exists():
-    write_text(CONFIG_FILE, json.dumps(CONFIG.model_dump(mode="json", exclude_unset=True), indent=1))
-NERN = f"{sys.executable} -m nern"
+    write_text(
+        CONFIG_FILE,
+        json.dumps(CONFIG.model_dump(mode="json", exclude_unset=True), indent=1),
+    )
+# Commands say `nern`: this checkout's, by the interpreter that runs Snakemake, with that configuration.
+shell.prefix(
+    f'set -euo pipefail; nern() {{{{ "{sys.executable}" -m nern "$@" --config "{CONFIG_FILE}"; }}}}; '
+)
 
 
 def cell_of(wildcards):
@@ -76,6 +82,8 @@ def images_of(task):
 def table_files(name):
     """The files of one table."""
     if name == "digits" and name not in CONFIG.tables:
-        sys.exit("nern: the demonstration has a configuration of its own: add --configfile workflow/config/demo.yaml")
+        sys.exit(
+            "nern: the demonstration has a configuration of its own: add --configfile workflow/config/demo.yaml"
+        )
     checked(matrix.table_of, name)
     return [f"tables/{name}.{suffix}" for suffix in ("md", "tex", "html", "csv")]

@@ -22,7 +22,9 @@ rule fit:
         f"{CELL}/config.json",
     params:
         path=lambda wildcards: cell_of(wildcards).path,
-        settings=lambda wildcards: fingerprint(checked(matrix.fit_settings, cell_of(wildcards))),
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.fit_settings, cell_of(wildcards))
+        ),
         code=code_digest("nern.stages.fit"),
     log:
         f"logs/{CELL.removeprefix('results/')}/fit.log",
@@ -33,7 +35,7 @@ rule fit:
     message:
         "Fit {params.path}"
     shell:
-        "{NERN} fit {params.path} --config {CONFIG_FILE} --threads {threads} > {log} 2>&1"
+        "nern fit {params.path} --threads {threads} > {log} 2>&1"
 
 
 rule evaluate:
@@ -56,4 +58,4 @@ rule evaluate:
     message:
         "Evaluate {params.path}"
     shell:
-        "{NERN} evaluate {params.path} --config {CONFIG_FILE} --threads {threads} > {log} 2>&1"
+        "nern evaluate {params.path} --threads {threads} > {log} 2>&1"

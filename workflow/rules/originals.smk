@@ -3,14 +3,16 @@ rule prepare_data:
     output:
         "results/{task}/images/data.json",
     params:
-        settings=lambda wildcards: fingerprint(checked(matrix.data_settings, wildcards.task)),
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.data_settings, wildcards.task)
+        ),
         code=code_digest("nern.stages.prepare_data"),
     log:
         "logs/{task}/prepare_data.log",
     message:
         "Read the images of {wildcards.task}"
     shell:
-        "{NERN} prepare-data {wildcards.task} --config {CONFIG_FILE} > {log} 2>&1"
+        "nern prepare-data {wildcards.task} > {log} 2>&1"
 
 
 rule train_original:
@@ -23,7 +25,9 @@ rule train_original:
         "results/{task}/{network}/originals/{original}/train.json",
     params:
         path=lambda wildcards: original_of(wildcards).path,
-        settings=lambda wildcards: fingerprint(checked(matrix.original_settings, original_of(wildcards))),
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.original_settings, original_of(wildcards))
+        ),
         code=code_digest("nern.stages.train_original"),
     log:
         "logs/{task}/{network}/originals/{original}/train_original.log",
@@ -34,7 +38,7 @@ rule train_original:
     message:
         "Train or import {wildcards.network} on {wildcards.task} ({wildcards.original})"
     shell:
-        "{NERN} train-original {params.path} --config {CONFIG_FILE} --threads {threads} > {log} 2>&1"
+        "nern train-original {params.path} --threads {threads} > {log} 2>&1"
 
 
 rule permute:
@@ -45,7 +49,9 @@ rule permute:
     params:
         path=lambda wildcards: original_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
-            checked(matrix.permutation_settings, original_of(wildcards), wildcards.mode)
+            checked(
+                matrix.permutation_settings, original_of(wildcards), wildcards.mode
+            )
         ),
         code=code_digest("nern.stages.permute"),
     log:
@@ -55,4 +61,4 @@ rule permute:
     message:
         "Order the kernels of {wildcards.network} ({wildcards.original}): {wildcards.mode}"
     shell:
-        "{NERN} permute {params.path} --mode {wildcards.mode} --config {CONFIG_FILE} --threads {threads} > {log} 2>&1"
+        "nern permute {params.path} --mode {wildcards.mode} --threads {threads} > {log} 2>&1"

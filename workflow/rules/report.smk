@@ -1,14 +1,19 @@
 # Tables of the cells.
 rule table:
     input:
-        lambda wildcards: [f"{cell.path}/metrics.json" for cell in checked(matrix.table_cells, wildcards.table)],
+        lambda wildcards: [
+            f"{cell.path}/metrics.json"
+            for cell in checked(matrix.table_cells, wildcards.table)
+        ],
     output:
         multiext("tables/{table}", ".md", ".tex", ".html", ".csv"),
     params:
-        settings=lambda wildcards: fingerprint(checked(matrix.table_of, wildcards.table)),
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.table_of, wildcards.table)
+        ),
     log:
         "logs/tables/{table}.log",
     message:
         "Write tables/{wildcards.table}"
     shell:
-        "{NERN} table {wildcards.table} --config {CONFIG_FILE} > {log} 2>&1"
+        "nern table {wildcards.table} > {log} 2>&1"
