@@ -91,7 +91,7 @@ INPUTS = {
     "one": gaussian(1, 9),
     "two": gaussian(2, 9),
     "few": gaussian(33, 9),
-    "several-levels": gaussian(3000, 9),
+    "several-levels": gaussian(1500, 9),
     "clustered": clustered(2000),
     "duplicates": quantized(2000, 3, 2),
     "ties": quantized(1500, 6, 2),
