@@ -4,7 +4,8 @@ Three things make it fast; `nern.method.losses` has the definitions that it must
 
 - Of a pair of feature maps a (original) and b (reconstructed), L_FMD needs only ‖a‖², ‖b‖² and a·b, and its gradient
   in b is a combination of a and b with one pair of coefficients per sample: no normalized copies, no graph.
-- Images go through in chunks that fit the processor's cache; the losses are sums over samples, so gradients add up.
+- Images go through in chunks that fit the processor's cache, each in one thread; the losses are sums over samples, so
+  gradients add up.
 - The original runs without a graph, and the factors of batch normalization are applied once, not per image.
 """
 
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nern.method.losses import FEATURE_EPSILON
+from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
 
 CPU_CHUNK = 32
@@ -70,7 +72,7 @@ def distillation_gradient(
     alpha: float,
     beta: float,
     epsilon: float,
-    chunk: int | None = None,
+    workers: Workers,
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """Gradient of α·L_KD + β·L_FMD in the kernels.
 
@@ -82,39 +84,62 @@ def distillation_gradient(
         alpha: weight of L_KD; with 0 the outputs are not compared.
         beta: weight of L_FMD; with 0 no feature map is kept.
         epsilon: of L_KD.
-        chunk: images at a time; None takes `CPU_CHUNK` on a CPU and all of them elsewhere.
+        workers: threads that share the chunks of `CPU_CHUNK` images; on a GPU there is one chunk.
 
     Returns:
         Gradients of the kernels' shapes, L_KD and L_FMD (a loss of weight 0 is not computed, and 0).
     """
     batch = len(images)
-    zero = images.new_zeros(())
-    output, features = zero.clone(), zero.clone()
     if alpha == 0 and beta == 0:
-        return [torch.zeros_like(kernel) for kernel in kernels], output, features
-    if chunk is None:
-        chunk = CPU_CHUNK if images.device.type == "cpu" else batch
+        zero = images.new_zeros(())
+        return [torch.zeros_like(kernel) for kernel in kernels], zero, zero.clone()
     with torch.no_grad():
-        folded = [weight.requires_grad_() for weight in network.fold([kernel.detach() for kernel in kernels])]
-    for part in images.split(chunk):
-        with torch.no_grad():
-            if beta:
-                teacher_logits, maps = network.logits_and_maps(part, teacher)
-            else:
-                teacher_logits, maps = network.logits(part, teacher), []
+        folded = network.fold([kernel.detach() for kernel in kernels])
 
-        def tap(index: int, ours: Tensor, maps: list[Tensor] = maps) -> Tensor:
-            # maps of nothing but the images have no gradient to add
-            if not maps or not ours.requires_grad:
-                return ours
-            return _DistilledMap.apply(ours, maps[index], beta / batch, features)  # type: ignore[no-any-return, no-untyped-call]
+    def of_chunk(part: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        return _chunk_gradient(network, part, teacher, folded, alpha / batch, beta / batch, epsilon)
 
-        logits = network.forward(part, folded, tap)
-        if alpha:
-            loss, gradient = _output_gradient(logits.detach(), teacher_logits, epsilon)
-            output += loss
-            logits.backward(gradient * (alpha / batch))
-        else:
-            logits.backward(torch.zeros_like(logits))
-    gradients = [weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in folded]
+    chunk = CPU_CHUNK if images.device.type == "cpu" else batch
+    (gradients, output, features), *others = workers.map(of_chunk, images.split(chunk))
+    for more, more_output, more_features in others:
+        for total, part in zip(gradients, more, strict=True):
+            total += part
+        output += more_output
+        features += more_features
     return network.unfold_gradient(gradients), output / batch, features / batch
+
+
+def _chunk_gradient(
+    network: FunctionalNetwork,
+    images: Tensor,
+    teacher: Sequence[Tensor],
+    folded: Sequence[Tensor],
+    alpha: float,
+    beta: float,
+    epsilon: float,
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Gradients in the folded weights, and both losses summed over the images; α and β are per image of the batch."""
+    output, features = images.new_zeros(()), images.new_zeros(())
+    leaves = [weight.detach().requires_grad_() for weight in folded]
+    with torch.no_grad():
+        if beta:
+            teacher_logits, maps = network.logits_and_maps(images, teacher)
+        else:
+            teacher_logits, maps = network.logits(images, teacher), []
+
+    def tap(index: int, ours: Tensor) -> Tensor:
+        # maps of nothing but the images have no gradient to add
+        if not maps or not ours.requires_grad:
+            return ours
+        return _DistilledMap.apply(ours, maps[index], beta, features)  # type: ignore[no-any-return, no-untyped-call]
+
+    with torch.enable_grad():
+        logits = network.forward(images, leaves, tap)
+    passed = torch.zeros_like(logits)
+    if alpha:
+        loss, gradient = _output_gradient(logits.detach(), teacher_logits, epsilon)
+        output += loss
+        passed = gradient * alpha
+    found = torch.autograd.grad(logits, leaves, passed, allow_unused=True)
+    gradients = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
+    return gradients, output, features

@@ -68,19 +68,24 @@ class CoordinateTable(nn.Module):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def predict(self, predictor: Predictor, sample: Tensor | None = None) -> Tensor:
-        """Kernels [m, k²] of the coordinates in `sample` [m], or of all: `predictor(coordinates[sample])`."""
-        return predictor.after_first(self.first_layer(predictor, sample))
+    def predict(self, predictor: Predictor) -> Tensor:
+        """Kernels [n, k²] of all coordinates: `predictor(coordinates)`."""
+        return predictor.after_first(F.embedding_bag(self.indices, self.first_layer_values(predictor), mode="sum"))
 
-    def first_layer(self, predictor: Predictor, sample: Tensor | None = None) -> Tensor:
-        """The first layer's output [m, h], before its ReLU."""
+    def first_layer_values(self, predictor: Predictor) -> Tensor:
+        """What each distinct index adds to the first layer's output, [distinct indices, h]."""
         first = predictor.linears[0]
         blocks = self.embeddings.split(self.sizes)
         weights = first.weight.split(2 * predictor.levels, dim=1)
         parts = [block @ weight.T for block, weight in zip(blocks, weights, strict=True)]
         parts[0] = parts[0] + first.bias  # every kernel has one layer index, so the bias enters once
-        indices = self.indices if sample is None else self.indices[sample]
-        return F.embedding_bag(indices, torch.cat(parts), mode="sum")
+        return torch.cat(parts)
+
+    def first_layer_gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients in the first layer's weight and bias from that in `first_layer_values`."""
+        parts = gradient.split(self.sizes)
+        weights = [part.T @ block for part, block in zip(parts, self.embeddings.split(self.sizes), strict=True)]
+        return torch.cat(weights, dim=1), parts[0].sum(dim=0)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from nern.method.backpropagation import PredictorPass
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateTable, Predictor
 from nern.method.sampling import Sample, Sampler
+from nern.method.workers import Workers
 
 
 class Distiller(Protocol):
@@ -52,7 +53,9 @@ def needs_network(phase: Phase, step: int, *, gradient: bool) -> bool:
 class PredictorStep:
     """Gradients of the objective in the predictor's parameters."""
 
-    def __init__(self, predictor: Predictor, table: CoordinateTable, layout: KernelLayout, target: Tensor) -> None:
+    def __init__(
+        self, predictor: Predictor, table: CoordinateTable, layout: KernelLayout, target: Tensor, workers: Workers
+    ) -> None:
         """Set up the step.
 
         Args:
@@ -60,9 +63,10 @@ class PredictorStep:
             table: coordinates of all kernels, in the layout's order.
             layout: between rows and weights.
             target: rows [n, k²] of the original's kernels.
+            workers: threads for the predictor's passes.
         """
-        self.predictor, self.table, self.layout, self.target = predictor, table, layout, target
-        self.passes = PredictorPass(predictor, table)
+        self.layout, self.target = layout, target
+        self.passes = PredictorPass(predictor, table, workers)
         self.mask = layout.mask(target.device)
         self.errors = self._squared_errors()
 
@@ -77,7 +81,7 @@ class PredictorStep:
     @torch.no_grad()
     def _squared_errors(self) -> Tensor:
         """[n] the squared error of every kernel now."""
-        return self._error(self.table.predict(self.predictor)).square().sum(1)
+        return self._error(self.passes.predict()).square().sum(1)
 
     def _reconstruction(self, losses: Losses) -> tuple[Tensor, Tensor]:
         """L_recon, and the factor that turns an error into its gradient."""
@@ -98,9 +102,8 @@ class PredictorStep:
 
     def distill(self, sample: Sample, losses: Losses, images: Tensor, distiller: Distiller) -> StepLosses:
         """A step on the whole objective, on a batch of images."""
-        everything = len(sample.indices) == len(self.table)
-        with torch.no_grad():
-            rows = self.passes.forward(sample.indices) if everything else self.table.predict(self.predictor)
+        everything = len(sample.indices) == len(self.target)
+        rows = self.passes.forward(sample.indices) if everything else self.passes.predict()
         gradients, output, features = distiller(images, self.layout.weights(rows), losses)
         error = self._error(rows)
         self.errors = error.square().sum(1)

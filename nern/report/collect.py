@@ -18,7 +18,7 @@ from nern import checkpoint
 from nern.errors import NernError
 from nern.matrix import Cell, OriginalCell
 
-DONE, FAILED, OUTDATED, MISSING = "done", "failed", "outdated", "missing"
+DONE, RUNNING, FAILED, OUTDATED, MISSING = "done", "running", "failed", "outdated", "missing"
 
 IDENTITY = {"task": str, "network": str, "smoothing": str, "hidden": int, "variant": str, "seed": int}
 PERCENTS = ("original_accuracy", "accuracy", "agreement")
@@ -69,8 +69,9 @@ def collect(cells: list[Cell], root: Path, fingerprints: Mapping[Cell, str] | No
         fingerprints: of the present configuration; a cell that was made with other settings is then outdated.
 
     Returns:
-        `status` is done; failed (its fit ended with an error, which `message` tells); outdated (its numbers belong to
-        other settings, inputs or files than those that are there: not used); or missing.
+        `status` is done; running (a living process holds its folder: older numbers in it are not used); failed (its fit
+        ended with an error, which `message` tells); outdated (its numbers belong to other settings, inputs or files
+        than those that are there: not used); or missing.
 
     Raises:
         NernError: a metrics file is damaged, or belongs to another cell.
@@ -112,6 +113,8 @@ def row(cell: Cell, digests: Digests, fingerprint: str | None) -> dict[str, Any]
     """The row of one cell, as `collect` describes it; columns without a value are left out."""
     folder, names = digests.root / cell.path, names_of(cell)
     failed, metrics_path, fit_path = (folder / name for name in ("failed.json", "metrics.json", "fit.json"))
+    if checkpoint.is_locked(folder):
+        return names | {"status": RUNNING}
     if failed.exists():
         return names | {"status": FAILED, "message": _failure(failed, cell)}
     if not metrics_path.exists():

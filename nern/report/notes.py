@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from nern.report import formats, published
-from nern.report.collect import DONE, FAILED, MISSING, OUTDATED
+from nern.report.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 from nern.report.document import Note
 from nern.report.entries import Entries, Entry
 
@@ -126,7 +126,7 @@ def _published(done: pd.DataFrame, entries: Entries) -> Note:
 
 def _cells(frame: pd.DataFrame) -> Note:
     counts = frame["status"].value_counts()
-    rest = [f"{counts[status]} {status}" for status in (FAILED, OUTDATED, MISSING) if status in counts]
+    rest = [f"{counts[status]} {status}" for status in (RUNNING, FAILED, OUTDATED, MISSING) if status in counts]
     done = f"{counts.get(DONE, 0)} of {len(frame)} fits are done"
     return Note("Cells", done + "".join(f", {text}" for text in rest) + ".")
 

@@ -36,6 +36,8 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "[": "{[}",
+    "*": "{*}",
     '"': "''",
     "±": r"$\pm$",
     "×": r"$\times$",
@@ -57,6 +59,8 @@ SPECIAL = {
     "…": r"\ldots{}",
     "\u00a0": "~",
 }
+ACCENTED = frozenset("àáâãäåæçèéêëìíîïñòóôõöøùúûüýÿœßłšžčćńśźżřěů")
+"""Letters that pdflatex sets in its default encoding, as it does not ð, þ or ŋ."""
 
 
 def latex(document: Document) -> str:
@@ -143,7 +147,7 @@ def _escape(text: str) -> str:
 
 def _plain(character: str) -> str:
     """A character that pdflatex has a glyph for: itself, its letters without marks, or its code."""
-    if character.isascii() or unicodedata.name(character, "").startswith("LATIN SMALL LETTER"):
+    if character.isascii() or character in ACCENTED:
         return character
     plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain or f"[U+{ord(character):04X}]"
+    return plain or f"{{[}}U+{ord(character):04X}]"

@@ -6,22 +6,20 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from nern.checkpoint import is_locked
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import all_cells, fit_settings, table_cells
-from nern.report import collect
-from nern.report.collect import DONE, FAILED, MISSING, OUTDATED
+from nern.report import collect, formats
+from nern.report.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 
-RUNNING, DAMAGED = "running", "damaged"
+DAMAGED = "damaged"
 ORDER = (DONE, RUNNING, FAILED, OUTDATED, DAMAGED, MISSING)
 
 
 def status(config: Config, root: Path) -> pd.DataFrame:
     """The long frame of every cell that any table needs, and in `tables` which ones those are.
 
-    Besides those of `collect` a cell can be running (a living process holds its folder) or damaged (its files are
-    not what a stage writes; `message` says how).
+    Besides those of `collect` a cell can be damaged: its files are not what a stage writes; `message` says how.
 
     Args:
         config: the configuration.
@@ -34,8 +32,6 @@ def status(config: Config, root: Path) -> pd.DataFrame:
             row = collect.row(cell, digests, fingerprint(fit_settings(config, cell)))
         except NernError as error:
             row = collect.names_of(cell) | {"status": DAMAGED, "message": str(error)}
-        if is_locked(root / cell.path):
-            row = collect.names_of(cell) | {"status": RUNNING}
         rows.append(row)
     frame = collect.frame_of(rows)
     tables: dict[str, list[str]] = {}
@@ -47,17 +43,15 @@ def status(config: Config, root: Path) -> pd.DataFrame:
 
 
 def render(frame: pd.DataFrame) -> str:
-    """The frame of `status` as text: a line per entry with a column per seed, reasons, and counts per table."""
-    parts = [_entries(frame), _reasons(frame), _counts(frame)]
+    """The frame of `status` as text: counts per table, a line per entry with a column per seed, and reasons."""
+    parts = [_counts(frame), _entries(frame), _reasons(frame)]
     return "\n\n".join(part for part in parts if part)
 
 
 def _entries(frame: pd.DataFrame) -> str:
     seeds = sorted(set(frame["seed"]))
     lines = []
-    for entry, rows in frame.groupby(
-        frame["cell"].str.removeprefix("results/").str.rsplit("/", n=1).str[0], sort=False
-    ):
+    for entry, rows in frame.groupby(_entry(frame), sort=False):
         found = {int(row.seed): row for row in rows.itertuples()}
         texts = [_state(found[seed]) if seed in found else "" for seed in seeds]
         lines.append([entry, *texts])
@@ -68,9 +62,18 @@ def _state(row: Any) -> str:
     return f"{row.accuracy:.2f}" if row.status == DONE else str(row.status)
 
 
+def _entry(frame: pd.DataFrame) -> Any:
+    """What each cell shares with its other seeds, by their path."""
+    return frame["cell"].str.removeprefix("results/").str.rsplit("/", n=1).str[0]
+
+
 def _reasons(frame: pd.DataFrame) -> str:
+    """A line for each reason and entry: after a change of settings all seeds have the same one."""
     told = frame[(frame["message"] != "") & (frame["status"] != DONE)]
-    return "\n".join(f"{row.cell}: {row.status}: {row.message}" for row in told.itertuples())
+    lines = []
+    for (entry, state, message), rows in told.groupby([_entry(told), "status", "message"], sort=False):
+        lines.append(f"{entry}, {formats.seeds([int(seed) for seed in rows['seed']])}: {state}: {message}")
+    return "\n".join(lines)
 
 
 def _counts(frame: pd.DataFrame) -> str:

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nern.method.workers import Workers
+
+TEST_BATCH = 125
+"""Images that go through a network at once: enough batches for several threads."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -25,16 +30,17 @@ class Predictions:
         return 100 * same.sum().item() / len(same)
 
 
-@torch.no_grad()
-def predict(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
+def predict(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], workers: Workers) -> Predictions:
     """Run a network in evaluation mode over batches of images [b, C, H, W] and labels [b]; results on the CPU."""
     was_training = module.training
     module.eval()
-    classes, labels = [], []
-    for images, targets in batches:
-        logits = module(images)
+
+    @torch.no_grad()  # of each thread
+    def of_batch(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        logits = module(batch[0])
         # stable order: of equal logits the lower class first, on every device
-        classes.append(logits.sort(dim=1, descending=True, stable=True).indices[:, :5])
-        labels.append(targets)
+        return logits.sort(dim=1, descending=True, stable=True).indices[:, :5], batch[1]
+
+    classes, labels = zip(*workers.map(of_batch, batches), strict=True)
     module.train(was_training)
     return Predictions(torch.cat(classes).cpu(), torch.cat(labels).cpu())

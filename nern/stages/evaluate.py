@@ -21,13 +21,16 @@ from nern.matrix import Cell, FitSettings, data_path, fit_settings, original_of,
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import Predictor
+from nern.method.workers import Workers
 from nern.stages import history
-from nern.stages.accuracy import predict
+from nern.stages.accuracy import TEST_BATCH, predict
 from nern.stages.artifacts import TrainedOriginal, load_original, load_permutation, load_predictions, rebuild
-from nern.stages.runtime import device_name, provenance, start
+from nern.stages.runtime import device_name, provenance, start_in_pieces
 
 log = logging.getLogger(__name__)
 FLOAT_BYTES = 4
+PIECE = 2**14
+"""Coordinates that a predictor is given at once."""
 
 
 def run(config: Config, cell: Cell) -> None:
@@ -37,7 +40,7 @@ def run(config: Config, cell: Cell) -> None:
         NernError: a file is missing or damaged, or is not the one that the fit was made with.
     """
     settings, folder = fit_settings(config, cell), Path(cell.path)
-    device = start(config.execution, config.execution.threads.evaluate)
+    device, workers = start_in_pieces(config.execution, config.execution.threads.evaluate)
     fitted = _checked_fit(folder, settings)
     original_cell = original_of(config, cell)
     original = load_original(config, original_cell)
@@ -47,8 +50,7 @@ def run(config: Config, cell: Cell) -> None:
     layout = KernelLayout(original.shapes, permutation.orders)
     predictor = _load_predictor(folder, settings, layout.kernel_size)
     coordinates = kernel_coordinates([s[:2] for s in layout.shapes], normalized=settings.protocol.embedding.normalized)
-    with torch.no_grad():
-        weights = layout.weights(predictor(coordinates))
+    weights = layout.weights(_predicted(predictor.to(device), coordinates.to(device), workers).cpu())
     errors = _layer_rmse(original, weights)
     rmse = math.sqrt(
         sum(error**2 * weight.numel() for error, weight in zip(errors.values(), weights, strict=True))
@@ -58,7 +60,8 @@ def run(config: Config, cell: Cell) -> None:
     module = original.module.to(device)
     other_bytes = sum(value.numel() * value.element_size() for value in module.state_dict().values())
     rebuild(module, original.layers, weights)
-    after = predict(module, TestBatches(config, cell.task, batch=500, device=device, channels_last=True))
+    tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
+    after = predict(module, tests, workers)
 
     best = history.best_on_test(folder / "history.csv")
     parameters = sum(parameter.numel() for parameter in predictor.parameters())
@@ -150,6 +153,16 @@ def _load_predictor(folder: Path, settings: FitSettings, kernel_size: int) -> Pr
         line = " ".join(str(error).split())
         raise NernError(f"{path}: does not fit the cell's predictor ({line}); run: nern fit {folder}") from None
     return predictor
+
+
+def _predicted(predictor: Predictor, coordinates: Tensor, workers: Workers) -> Tensor:
+    """All kernels [n, k²] by the predictor's definition, not by the factored table that it was trained with."""
+
+    @torch.no_grad()  # of each thread
+    def of_piece(piece: Tensor) -> Tensor:
+        return predictor(piece)  # type: ignore[no-any-return]
+
+    return torch.cat(workers.map(of_piece, coordinates.split(PIECE)))
 
 
 def _layer_rmse(original: TrainedOriginal, weights: list[Tensor]) -> dict[str, float]:

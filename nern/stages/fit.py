@@ -21,19 +21,19 @@ from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
 from nern.method.predictor import CoordinateTable, Predictor, initialize, initialize_default
 from nern.method.training import PredictorStep, StepLosses, cosine_lr, needs_network, training_sampler
+from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
 from nern.provenance import code_digest
 from nern.seeding import generator
 from nern.stages import history
-from nern.stages.accuracy import predict
+from nern.stages.accuracy import TEST_BATCH, predict
 from nern.stages.artifacts import TrainedOriginal, load_original, load_permutation, network_file, rebuild
-from nern.stages.runtime import Run, provenance, start
+from nern.stages.runtime import Run, provenance, start_in_pieces
 
 log = logging.getLogger(__name__)
 
 HISTORY_ROWS = 400
 """Rows of losses in history.csv: enough for a smooth curve, few enough for every resumable state to hold them."""
-TEST_BATCH = 500
 PURPOSES = ("training", "distillation")
 """The phases, and the names of their random streams."""
 
@@ -50,8 +50,8 @@ class Stretch:
 class Fit:
     """One predictor in training: what changes from step to step, and how."""
 
-    def __init__(self, config: Config, cell: Cell, device: torch.device) -> None:
-        self.config, self.cell, self.device = config, cell, device
+    def __init__(self, config: Config, cell: Cell, device: torch.device, workers: Workers) -> None:
+        self.config, self.cell, self.device, self.workers = config, cell, device, workers
         self.settings = fit_settings(config, cell)
         self.protocol = protocol = self.settings.protocol
         self.original: TrainedOriginal = load_original(config, original_of(config, cell))
@@ -82,7 +82,7 @@ class Fit:
         else:
             weights = torch.cat([weight.flatten() for weight in self.original.weights])
             initialize(self.predictor, table, weights.mean(), weights.std(), stream)
-        self.forward = PredictorStep(self.predictor, table, self.layout, self.target)
+        self.forward = PredictorStep(self.predictor, table, self.layout, self.target, workers)
 
         module = self.original.module.to(device)
         self.network = FunctionalNetwork(module, self.original.layers)
@@ -93,7 +93,14 @@ class Fit:
 
     def _distiller(self, images: Tensor, kernels: list[Tensor], losses: Losses) -> tuple[list[Tensor], Tensor, Tensor]:
         return distillation_gradient(
-            self.network, images, self.teacher, kernels, alpha=losses.alpha, beta=losses.beta, epsilon=losses.epsilon
+            self.network,
+            images,
+            self.teacher,
+            kernels,
+            alpha=losses.alpha,
+            beta=losses.beta,
+            epsilon=losses.epsilon,
+            workers=self.workers,
         )
 
     def batches(self, stretch: Stretch) -> TrainingBatches | None:
@@ -114,15 +121,14 @@ class Fit:
 
     def weights(self) -> list[Tensor]:
         """The reconstructed weights of each layer."""
-        with torch.no_grad():
-            return self.layout.weights(self.forward.table.predict(self.predictor))
+        return self.layout.weights(self.forward.passes.predict())
 
     def test(self) -> float:
         """Accuracy of the reconstructed network now, in per cent."""
         module, layers = self.original.module, self.original.layers
         original = [weight.clone() for weight in self.original.weights]
         rebuild(module, layers, self.weights())
-        accuracy = predict(module, self.tests).top(1)
+        accuracy = predict(module, self.tests, self.workers).top(1)
         rebuild(module, layers, original)
         return accuracy
 
@@ -150,9 +156,9 @@ def run(config: Config, cell: Cell) -> None:
         NernError: an input is missing or does not fit, the folder is in use, or a loss is no longer finite.
     """
     folder = Path(cell.path)
-    device = start(config.execution, config.execution.threads.fit)
+    device, workers = start_in_pieces(config.execution, config.execution.threads.fit)
     with checkpoint.exclusive(folder):
-        fit = Fit(config, cell, device)
+        fit = Fit(config, cell, device, workers)
         (folder / "failed.json").unlink(missing_ok=True)
         checkpoint.write_json(folder / "config.json", fit.settings.model_dump(mode="json"))
         recorder = train(fit, folder, config.execution.save_every)
@@ -165,7 +171,7 @@ def run(config: Config, cell: Cell) -> None:
             folder / "fit.json",
             {"cell": cell.path, "fingerprint": fingerprint(fit.settings), "iterations": fit.total, "outputs": files}
             | facts
-            | recorder.record(device),
+            | recorder.record(device, workers.threads),
         )
         checkpoint.State(folder, "").clear()
     log.info("%s: %d iterations in %.1f s", cell.path, fit.total, recorder.seconds)

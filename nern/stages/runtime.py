@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from nern.config import Execution
 from nern.errors import NernError
+from nern.method.workers import Workers
 from nern.provenance import code_digest, git_commit, processor, versions
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,12 @@ def start(execution: Execution, threads: int) -> torch.device:
             "set it to auto or cpu, or install a CUDA build of torch"
         )
     return device
+
+
+def start_in_pieces(execution: Execution, threads: int) -> tuple[torch.device, Workers]:
+    """`start` for a stage whose work is cut into pieces: on a CPU its workers have the threads, torch has one."""
+    device = start(execution, 1)
+    return device, Workers(threads if device.type == "cpu" else 1)
 
 
 def device_name(device: torch.device) -> str:
@@ -112,13 +119,13 @@ class Run:
         """Take the bar off the terminal."""
         self.bar.close()
 
-    def record(self, device: torch.device) -> dict[str, Any]:
+    def record(self, device: torch.device, threads: int) -> dict[str, Any]:
         """What differs from run to run; kept apart from metrics, which are equal byte for byte."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return {
             "wall_seconds": round(self.seconds, 3),
             "finished": now,
-            "threads": torch.get_num_threads(),
+            "threads": threads,
             "device": device_name(device),
             "host_processor": processor(),
         }

@@ -18,6 +18,7 @@ from nern.data.pipeline import epochs_to_steps
 from nern.errors import NernError
 from nern.matrix import OriginalCell, data_path, network_of, original_settings
 from nern.method.smoothness import smoothness_loss
+from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
 from nern.provenance import code_digest
@@ -62,7 +63,7 @@ def run(config: Config, original: OriginalCell) -> None:
         metadata = {"fingerprint": fingerprint(settings), "code": facts["code"]["train_original"]}
         checkpoint.write_tensors(network_file(original), tensors, metadata)
         digest = checkpoint.sha256(network_file(original))
-        predictions = predict(module, tests)
+        predictions = predict(module, tests, Workers())
         write_predictions(original, predictions, digest)
         metrics = {
             "original": original.path,
@@ -78,7 +79,7 @@ def run(config: Config, original: OriginalCell) -> None:
             "network_sha256": digest,
         }
         checkpoint.write_json(folder / "metrics.json", metrics | facts)
-        checkpoint.write_json(folder / "train.json", clock.record(device))
+        checkpoint.write_json(folder / "train.json", clock.record(device, config.execution.threads.train_original))
         checkpoint.State(folder, "").clear()
     log.info("%s: %.2f %% of %d test images", original.path, metrics["accuracy"], metrics["test_images"])
 
@@ -152,7 +153,7 @@ class Training:
                 else:
                     clock.step(step + 1)
                 if (step + 1) % self.per_epoch == 0:
-                    self.accuracies.append(predict(self.module, self.tests).top(1))
+                    self.accuracies.append(predict(self.module, self.tests, Workers()).top(1))
                     epoch = len(self.accuracies)
                     log.info("%s: epoch %d, test %.2f %%", self.original.network, epoch, self.accuracies[-1])
                 if step + 1 < self.total and clock.wants_save():

@@ -5,8 +5,10 @@ from networks import randomized
 from torch import nn
 
 from nern.errors import NernError
+from nern.method import distillation
 from nern.method.distillation import distillation_gradient
 from nern.method.losses import feature_distillation_loss, output_distillation_loss
+from nern.method.workers import Workers
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.graph import FunctionalNetwork
 from nern.networks.learnable import learnable_layers
@@ -66,7 +68,7 @@ def test_maps_are_the_tensors_that_enter_an_activation(network):
 
 @pytest.mark.parametrize(("alpha", "beta"), [(0.3, 0.7), (0.3, 0.0), (0.0, 0.7)])
 @pytest.mark.parametrize("epsilon", [0.0, 1e-4])
-def test_the_fast_gradient_is_autograds(network, alpha, beta, epsilon):
+def test_the_fast_gradient_is_autograds(monkeypatch, network, alpha, beta, epsilon):
     functional = FunctionalNetwork(network, learnable_layers(network))
     generator = torch.Generator().manual_seed(1)
     kernels = [
@@ -81,8 +83,9 @@ def test_the_fast_gradient_is_autograds(network, alpha, beta, epsilon):
     features = feature_distillation_loss(maps, teacher_maps)
     wanted = torch.autograd.grad(alpha * output + beta * features, kernels, allow_unused=True)
     for chunk in (2, 3):
+        monkeypatch.setattr(distillation, "CPU_CHUNK", chunk)
         got, kd, fmd = distillation_gradient(
-            functional, images(), teacher, kernels, alpha=alpha, beta=beta, epsilon=epsilon, chunk=chunk
+            functional, images(), teacher, kernels, alpha=alpha, beta=beta, epsilon=epsilon, workers=Workers()
         )
         assert kd.item() == pytest.approx(output.item() if alpha else 0, rel=1e-9)
         assert fmd.item() == pytest.approx(features.item() if beta else 0, rel=1e-9)
@@ -97,7 +100,9 @@ def test_no_weights_no_network():
             raise AssertionError(f"the network was asked for {name}")
 
     kernels = [torch.ones(2, 3, 3, 3)]
-    got, kd, fmd = distillation_gradient(Untouchable(), images(), [], kernels, alpha=0, beta=0, epsilon=0)
+    got, kd, fmd = distillation_gradient(
+        Untouchable(), images(), [], kernels, alpha=0, beta=0, epsilon=0, workers=Workers()
+    )
     assert (got[0].count_nonzero(), kd.item(), fmd.item()) == (0, 0, 0)
 
 

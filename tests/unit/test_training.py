@@ -5,6 +5,7 @@ import torch
 from networks import randomized
 
 from nern.config import Losses, Phase
+from nern.method import backpropagation, distillation
 from nern.method.distillation import distillation_gradient
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
@@ -12,6 +13,7 @@ from nern.method.predictor import CoordinateTable, Predictor, initialize_default
 from nern.method.sampling import Sample
 from nern.method.straightforward import StraightforwardStep
 from nern.method.training import PredictorStep, cosine_lr, needs_network
+from nern.method.workers import Workers
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.graph import FunctionalNetwork
 from nern.networks.learnable import learnable_layers, weight_of
@@ -22,7 +24,7 @@ RECONSTRUCTION = Losses(alpha=0, beta=0)
 class Problem:
     """A small ResNet with 1×1 shortcuts, its kernels shuffled, and a predictor of them."""
 
-    def __init__(self, dtype=torch.float64, shortcut="B"):
+    def __init__(self, dtype=torch.float64, shortcut="B", threads=1):
         generator = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
         self.module = randomized(CifarResNet(8, classes=5, width=4, shortcut=shortcut)).to(dtype)
@@ -35,7 +37,8 @@ class Problem:
         initialize_default(self.predictor, torch.Generator().manual_seed(1))
         table = CoordinateTable(self.coordinates, base=0.76, levels=8).to(dtype)
         self.target = self.layout.rows(weights)
-        self.step = PredictorStep(self.predictor, table, self.layout, self.target)
+        self.workers = Workers(threads)
+        self.step = PredictorStep(self.predictor, table, self.layout, self.target, self.workers)
         self.network = FunctionalNetwork(self.module, self.layers)
         self.images = torch.randn(6, 3, 16, 16, generator=generator, dtype=dtype)
         self.calls = 0
@@ -45,7 +48,7 @@ class Problem:
         teacher = self.network.fold(self.network.kernels)
         return distillation_gradient(
             self.network, images, teacher, kernels,
-            alpha=losses.alpha, beta=losses.beta, epsilon=losses.epsilon, chunk=4,
+            alpha=losses.alpha, beta=losses.beta, epsilon=losses.epsilon, workers=self.workers,
         )  # fmt: skip
 
     def gradients(self):
@@ -58,8 +61,11 @@ class Problem:
 
 
 @pytest.fixture(autouse=True)
-def double():
+def double(monkeypatch):
     torch.set_default_dtype(torch.float64)
+    # several pieces of rows and chunks of images, the last ones smaller
+    monkeypatch.setattr(backpropagation, "CPU_ROWS", 16)
+    monkeypatch.setattr(distillation, "CPU_CHUNK", 4)
     yield
     torch.set_default_dtype(torch.float32)
 
@@ -146,7 +152,8 @@ def test_the_table_of_errors_holds_what_was_last_seen():
         problem.predictor.linears[-1].bias.add_(0.1)
     sample = sample_of(problem)
     problem.step.reconstruct(sample, RECONSTRUCTION)
-    fresh = PredictorStep(problem.predictor, problem.step.table, problem.layout, problem.target).errors
+    table = problem.step.passes.table
+    fresh = PredictorStep(problem.predictor, table, problem.layout, problem.target, problem.workers).errors
     chosen = torch.zeros(len(exact), dtype=torch.bool).index_fill_(0, sample.indices, True)
     torch.testing.assert_close(problem.step.errors[chosen], fresh[chosen])
     assert torch.equal(problem.step.errors[~chosen], exact[~chosen])
@@ -154,7 +161,7 @@ def test_the_table_of_errors_holds_what_was_last_seen():
 
 def test_a_perfect_reconstruction_has_no_gradient_and_no_nan():
     problem = Problem()
-    problem.step.target = problem.step.table.predict(problem.predictor).detach()
+    problem.step.target = problem.step.passes.predict()
     problem.step.mask = None
     problem.step.errors = torch.zeros(len(problem.target))
     problem.step.reconstruct(sample_of(problem), RECONSTRUCTION)
@@ -180,6 +187,24 @@ def test_reconstruction_runs_no_network():
 )
 def test_which_steps_need_a_network(phase, step, gradient, wanted):
     assert needs_network(Phase.model_validate(phase), step, gradient=gradient) is wanted
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_number_of_threads_changes_no_bit(dtype):
+    torch.set_default_dtype(dtype)
+    everything = []
+    for threads in (1, 3):
+        problem = Problem(dtype=dtype, threads=threads)
+        found = []
+        for _ in range(3):
+            problem.step.reconstruct(sample_of(problem), RECONSTRUCTION)
+            found += problem.gradients()
+            losses = problem.step.distill(
+                sample_of(problem), Losses(alpha=0.3, beta=0.7), problem.images, problem.distiller
+            )
+            found += [*problem.gradients(), losses.output, losses.features]
+        everything.append(found)
+    assert all(torch.equal(one, other) for one, other in zip(*everything, strict=True))
 
 
 def test_learning_rate_is_half_a_cosine():
