@@ -96,7 +96,9 @@ class Augmentation(Settings):
 class Original(Settings):
     """How an original network comes about: imported weights, or the recipe of METHOD (He et al. 2015, section 4.2)."""
 
-    weights: str | None = Field(None, description="a .safetensors, .pt or .th state dict to import; null trains")
+    weights: str | None = Field(
+        None, description="a .safetensors, .pt or .th state dict to import, or torchvision:WEIGHTS; null trains"
+    )
     epochs: Count = 200
     batch: Count = 128
     lr: Positive = 0.1
@@ -144,6 +146,7 @@ class Losses(Settings):
     beta: PositiveOrZero = Field(1e-4, description="weight of the distillation of feature maps")
     form: Literal["rmse", "text"] = Field("rmse", description="rmse, the code's; or the text's ‖W − Ŵ‖₂ / |W|")
     epsilon: PositiveOrZero = Field(1e-4, description="added to the student's probabilities before the logarithm")
+    sums_twice: bool = Field(False, description="count residual sums twice in L_FMD (2022 and 2023 code, by aliasing)")
 
 
 class Phase(Settings):
@@ -232,6 +235,72 @@ class Table(Settings):
     smoothing: Annotated[list[Mode], Unique, Field(min_length=1)] = ["cross-filter"]
     variants: Annotated[list[Name], Unique, Field(min_length=1)] = ["base"]
     columns: Literal["smoothing", "variant"] = "smoothing"
+    labels: dict[Name, str] = Field({}, description="what the table calls a variant, where not by its name")
+
+
+class CellsFigure(Settings):
+    """A figure about the fits of one network, hidden size, smoothing mode and variant, over all seeds."""
+
+    title: str
+    task: Name
+    network: Name
+    smoothing: Mode = "cross-filter"
+    hidden: Count
+    variant: Name = "base"
+
+
+class TableFigure(Settings):
+    """A figure drawn from the cells of a table."""
+
+    title: str
+    table: Name
+
+
+class PruningFigure(CellsFigure):
+    """Accuracy and bytes of predictors whose smallest weights are set to zero (figure 5a)."""
+
+    sparsities: Annotated[list[Fraction], Unique, Field(min_length=1)]
+
+
+class ImportanceFigure(CellsFigure):
+    """Activations of the filters that are reconstructed best and worst (figure 5b)."""
+
+    layer: str
+    filters: Count = Field(10, description="how many of the best and of the worst")
+    images: Count = Field(1000, description="test images to average over")
+
+
+class KernelsFigure(CellsFigure):
+    """A square of kernels of one layer, original and reconstructed (figure 6); of the first seed."""
+
+    layer: CountOrZero = Field(description="number of the learnable layer, from 0")
+    side: Count = 8
+
+
+class EmbeddingFigure(Settings):
+    """Similarity of embeddings of neighboring indices (figure 8)."""
+
+    title: str
+    bases: Annotated[list[Positive], Unique, Field(min_length=1)]
+    levels: Count = 40
+    indices: Count = 64
+    reference: CountOrZero = 31
+
+
+class Figures(Settings):
+    """The paper's figures; one that is left out is not drawn."""
+
+    smoothness_regularization: TableFigure | None = None
+    loss_curves: TableFigure | None = None
+    meta_compression: PruningFigure | None = None
+    weight_importance: ImportanceFigure | None = None
+    kernels: KernelsFigure | None = None
+    embedding_similarity: EmbeddingFigure | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Those that are there."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
 
 
 class Threads(Settings):
@@ -262,6 +331,7 @@ class Config(Settings):
     originals: dict[Name, Original] = {"base": Original()}
     variants: dict[Name, Protocol] = {"base": Protocol()}
     tables: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")], Table] = {}
+    figures: Figures = Figures()
 
 
 Model = TypeVar("Model", bound=Settings)

@@ -11,13 +11,16 @@ from pydantic import Field
 
 from nern.config import (
     MODES,
+    CellsFigure,
     Config,
+    KernelsFigure,
     Mode,
     Network,
     Original,
     Protocol,
     Settings,
     Table,
+    TableFigure,
     Task,
     layered,
 )
@@ -233,19 +236,61 @@ def table_cells(config: Config, name: str) -> list[Cell]:
     ]
 
 
+def figure_settings(config: Config, name: str) -> Settings:
+    """The settings of a figure; NernError with the known names if there is none."""
+    if name not in config.figures.names:
+        raise NernError(f"unknown figure {name!r}: the configuration has {_names(config.figures.names)}")
+    found: Settings = getattr(config.figures, name)
+    return found
+
+
+def figure_cells(config: Config, name: str) -> list[Cell]:
+    """The cells that a figure shows; none for one that is computed."""
+    figure = figure_settings(config, name)
+    if isinstance(figure, TableFigure):
+        return table_cells(config, figure.table)
+    if isinstance(figure, CellsFigure):
+        seeds = config.seeds[:1] if isinstance(figure, KernelsFigure) else config.seeds
+        names = (figure.task, figure.network, figure.smoothing, figure.hidden, figure.variant)
+        return [Cell(*names, seed) for seed in seeds]
+    return []
+
+
+def figure_inputs(config: Config, name: str) -> list[str]:
+    """The files that a figure is drawn from."""
+    suffixes = {
+        "loss_curves": ["metrics.json", "history.csv"],
+        "meta_compression": ["metrics.json", "pruning.json"],
+        "weight_importance": ["metrics.json", "importance.json"],
+        "kernels": ["metrics.json", "predictor.safetensors"],
+    }.get(name, ["metrics.json"])
+    return [f"{cell.path}/{suffix}" for cell in figure_cells(config, name) for suffix in suffixes]
+
+
 def all_cells(config: Config) -> list[Cell]:
-    """Every cell that any table needs, once each, in the order of the tables."""
-    return list(dict.fromkeys(cell for name in config.tables for cell in table_cells(config, name)))
+    """Every cell that any table or figure needs, once each, in their order."""
+    of_tables = [cell for name in config.tables for cell in table_cells(config, name)]
+    of_figures = [cell for name in config.figures.names for cell in figure_cells(config, name)]
+    return list(dict.fromkeys(of_tables + of_figures))
+
+
+COMPUTED_TABLES = ("conv_sizes", "permutation_overhead", "summary")
+"""Tables that have no settings."""
 
 
 def check(config: Config) -> None:
     """Resolve every cell, so that a wrong name is found before anything runs. Raises NernError."""
-    for name in config.tables:
-        for cell in {(c.network, c.variant): c for c in table_cells(config, name)}.values():
-            try:
+    places = [("tables", name, table_cells) for name in config.tables]
+    places += [("figures", name, figure_cells) for name in config.figures.names]
+    for kind, name, cells_of in places:
+        try:
+            for cell in {(c.network, c.variant): c for c in cells_of(config, name)}.values():
                 fit_settings(config, cell)
-            except NernError as error:
-                raise NernError(f"tables.{name}: {error}") from None
+        except NernError as error:
+            raise NernError(f"{kind}.{name}: {error}") from None
+    for name in COMPUTED_TABLES:
+        if name in config.tables:
+            raise NernError(f"tables.{name}: the name belongs to a table without settings; choose another")
 
 
 def _names(known: Iterable[str]) -> str:

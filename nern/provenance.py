@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-_ROOMS = ("method", "networks", "data", "stages", "seeding")
-"""Modules that can change a number. Configuration counts through fingerprints, the rest moves or prints numbers."""
+_ROOMS = ("method", "networks", "data", "stages", "report", "seeding")
+"""Modules that can change a number or how it is shown. Configuration counts through fingerprints."""
 
 
 @functools.cache

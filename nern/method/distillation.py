@@ -28,27 +28,28 @@ class _DistilledMap(torch.autograd.Function):
     """The identity on a feature map b, that adds the gradient of its share of L_FMD to what flows back."""
 
     @staticmethod
-    def forward(ctx: Any, ours: Tensor, theirs: Tensor, weight: float, total: Tensor) -> Tensor:
-        """Add Σ over samples of ‖a/(‖a‖+ε) − b/(‖b‖+ε)‖² to `total`; `weight` is β / batch."""
+    def forward(ctx: Any, ours: Tensor, theirs: Tensor, weight: float, times: int, total: Tensor) -> Tensor:
+        """Add Σ over samples of ‖a/(‖a‖+ε) − b/(‖b‖+ε)‖² to `total`, so many times; `weight` is β / batch."""
         dims = tuple(range(1, ours.dim()))
         norm_a = torch.linalg.vector_norm(theirs, dim=dims, keepdim=True)
         norm_b = torch.linalg.vector_norm(ours, dim=dims, keepdim=True)
         dot = (ours * theirs).sum(dim=dims, keepdim=True)
         over_a, over_b = 1 / (norm_a + FEATURE_EPSILON), 1 / (norm_b + FEATURE_EPSILON)
         cosine = dot * over_a * over_b
-        total += ((norm_a * over_a).square() + (norm_b * over_b).square() - 2 * cosine).sum()
+        total += times * ((norm_a * over_a).square() + (norm_b * over_b).square() - 2 * cosine).sum()
         safe = norm_b.clamp_min(torch.finfo(norm_b.dtype).tiny)
         # d(‖b‖ / (‖b‖+ε))² / db = 2ε / (‖b‖+ε)³ · b; the rest comes from the cosine, through b and through ‖b‖
+        weight = weight * times
         ours_factor = 2 * weight * (FEATURE_EPSILON * over_b**3 + cosine * over_b / safe)
         theirs_factor = -2 * weight * over_a * over_b
         ctx.save_for_backward(ours, theirs, ours_factor, theirs_factor)
         return ours.view_as(ours)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         """Gradient in b."""
         ours, theirs, ours_factor, theirs_factor = ctx.saved_tensors
-        return torch.addcmul(gradient, ours, ours_factor).addcmul_(theirs, theirs_factor), None, None, None
+        return torch.addcmul(gradient, ours, ours_factor).addcmul_(theirs, theirs_factor), None, None, None, None
 
 
 def _output_gradient(student: Tensor, teacher: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -73,6 +74,7 @@ def distillation_gradient(
     beta: float,
     epsilon: float,
     workers: Workers,
+    sums_twice: bool = False,
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """Gradient of α·L_KD + β·L_FMD in the kernels.
 
@@ -85,6 +87,7 @@ def distillation_gradient(
         beta: weight of L_FMD; with 0 no feature map is kept.
         epsilon: of L_KD.
         workers: threads that share the chunks of `CPU_CHUNK` images; on a GPU there is one chunk.
+        sums_twice: whether the maps that are residual sums count twice in L_FMD.
 
     Returns:
         Gradients of the kernels' shapes, L_KD and L_FMD (a loss of weight 0 is not computed, and 0).
@@ -95,9 +98,10 @@ def distillation_gradient(
         return [torch.zeros_like(kernel) for kernel in kernels], zero, zero.clone()
     with torch.no_grad():
         folded = network.fold([kernel.detach() for kernel in kernels])
+    times = [2 if sums_twice and is_sum else 1 for is_sum in network.sums]
 
     def of_chunk(part: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        return _chunk_gradient(network, part, teacher, folded, alpha / batch, beta / batch, epsilon)
+        return _chunk_gradient(network, part, teacher, folded, alpha / batch, beta / batch, epsilon, times)
 
     chunk = CPU_CHUNK if images.device.type == "cpu" else batch
     (gradients, output, features), *others = workers.map(of_chunk, images.split(chunk))
@@ -117,6 +121,7 @@ def _chunk_gradient(
     alpha: float,
     beta: float,
     epsilon: float,
+    times: Sequence[int],
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """Gradients in the folded weights, and both losses summed over the images; α and β are per image of the batch."""
     output, features = images.new_zeros(()), images.new_zeros(())
@@ -131,7 +136,7 @@ def _chunk_gradient(
         # maps of nothing but the images have no gradient to add
         if not maps or not ours.requires_grad:
             return ours
-        return _DistilledMap.apply(ours, maps[index], beta, features)  # type: ignore[no-any-return, no-untyped-call]
+        return _DistilledMap.apply(ours, maps[index], beta, times[index], features)  # type: ignore[no-any-return, no-untyped-call]
 
     with torch.enable_grad():
         logits = network.forward(images, leaves, tap)

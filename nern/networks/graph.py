@@ -35,6 +35,7 @@ _FUNCTIONS: tuple[Callable[..., Any], ...] = (
 )
 _FUNCTIONS += (torch.relu, torch.relu_, F.relu_, torch.nn.functional.sigmoid)
 _METHODS = ("relu", "relu_", "sigmoid")
+_SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
 
 
 def _tap(tap: Tap, index: int, value: Tensor) -> Tensor:
@@ -48,6 +49,7 @@ class FunctionalNetwork:
         layers: names of the learnable convolutions.
         kernels: their original weights, [F, C / groups, height, width] each.
         maps: names of the feature maps, in the order of the forward pass.
+        sums: whether each of them is a sum of two tensors, such as a block's with its shortcut.
     """
 
     def __init__(self, module: nn.Module, learnable: Sequence[str]) -> None:
@@ -60,7 +62,7 @@ class FunctionalNetwork:
         Raises:
             NernError: the forward pass cannot be traced, or does not run a learnable convolution exactly once.
         """
-        self.layers, self.maps = list(learnable), list[str]()
+        self.layers, self.maps, self.sums = list(learnable), list[str](), list[bool]()
         try:
             traced = fx.symbolic_trace(copy.deepcopy(module).eval())
         except Exception as error:  # tracing runs the user's forward on proxies: anything can come of it
@@ -162,6 +164,7 @@ class FunctionalNetwork:
                 with graph.inserting_before(node):
                     tapped[entering] = graph.call_function(_tap, (tap, len(self.maps), entering))
                 self.maps.append(str(entering))
+                self.sums.append(isinstance(entering, fx.Node) and entering.target in _SUMS)
             node.args = (tapped[entering], *node.args[1:])
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "FunctionalNetwork":

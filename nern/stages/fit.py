@@ -101,6 +101,7 @@ class Fit:
             beta=losses.beta,
             epsilon=losses.epsilon,
             workers=self.workers,
+            sums_twice=losses.sums_twice,
         )
 
     def batches(self, stretch: Stretch) -> TrainingBatches | None:

@@ -1,0 +1,100 @@
+"""The reconstructed network of a fitted cell: predictor + permutation + the original's other parameters."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nern import checkpoint
+from nern.config import Config, fingerprint
+from nern.errors import NernError
+from nern.matrix import Cell, FitSettings, fit_settings, original_of
+from nern.method.embedding import kernel_coordinates
+from nern.method.kernels import KernelLayout
+from nern.method.predictor import Predictor
+from nern.method.workers import Workers
+from nern.stages.artifacts import Permutation, TrainedOriginal, load_original, load_permutation
+
+PIECE = 2**14
+"""Coordinates that a predictor is given at once."""
+
+
+@dataclass(frozen=True)
+class FittedCell:
+    """A cell's original, permutation and predictor, each checked against what the fit recorded."""
+
+    settings: FitSettings
+    record: dict[str, Any]
+    """The contents of fit.json."""
+    original: TrainedOriginal
+    permutation: Permutation
+    layout: KernelLayout
+    predictor: Predictor
+
+    def weights(self, device: torch.device, workers: Workers) -> list[Tensor]:
+        """The predicted weights of each learnable layer, on the CPU.
+
+        By the predictor's definition, not by the factored table that it was trained with.
+        """
+        predictor = self.predictor.to(device)
+        normalized = self.settings.protocol.embedding.normalized
+        coordinates = kernel_coordinates([shape[:2] for shape in self.layout.shapes], normalized=normalized)
+
+        @torch.no_grad()  # of each thread
+        def of_piece(piece: Tensor) -> Tensor:
+            return predictor(piece.to(device)).cpu()  # type: ignore[no-any-return]
+
+        return self.layout.weights(torch.cat(workers.map(of_piece, coordinates.split(PIECE))))
+
+
+def load_fitted(config: Config, cell: Cell) -> FittedCell:
+    """Load a fitted cell, so that a swapped predictor or a retrained original cannot pass for the cell's.
+
+    Raises:
+        NernError: a file is missing or damaged, or is not the one that the fit was made with.
+    """
+    settings, folder = fit_settings(config, cell), Path(cell.path)
+    record = _checked_record(folder, settings)
+    original = load_original(config, original_of(config, cell))
+    permutation = load_permutation(config, original_of(config, cell), cell.smoothing, original)
+    if not {original.sha256, permutation.sha256} <= set(record["inputs"].values()):
+        raise NernError(
+            f"{folder}: was fitted to another original or permutation than those that now lie there; "
+            f"run: nern fit {folder}"
+        )
+    layout = KernelLayout(original.shapes, permutation.orders)
+    predictor = _load_predictor(folder, settings, layout.kernel_size)
+    return FittedCell(settings, record, original, permutation, layout, predictor)
+
+
+def _checked_record(folder: Path, settings: FitSettings) -> dict[str, Any]:
+    """`fit.json`, if it and the files that it names belong to the settings."""
+    path, again = folder / "fit.json", f"run: nern fit {folder}"
+    if not path.exists():
+        raise NernError(f"{path}: is missing; {again}")
+    fitted = checkpoint.read_json(path)
+    try:
+        recorded = dict(fitted["outputs"])
+        known = fitted["fingerprint"], dict(fitted["inputs"]), fitted["iterations"], fitted["device"], fitted["code"]
+    except (KeyError, TypeError, ValueError):
+        raise NernError(f"{path}: is no record of a fit; {again}") from None
+    if known[0] != fingerprint(settings):
+        raise NernError(f"{path}: was made with other settings than the configuration's; {again}")
+    for name in ("predictor.safetensors", "history.csv"):
+        if recorded.get(name) != checkpoint.sha256(folder / name):
+            raise NernError(f"{folder / name}: is not the file that {path.name} records; {again}")
+    return fitted
+
+
+def _load_predictor(folder: Path, settings: FitSettings, kernel_size: int) -> Predictor:
+    path, embedding = folder / "predictor.safetensors", settings.protocol.embedding
+    tensors, _ = checkpoint.read_tensors(path)
+    predictor = Predictor(settings.hidden, kernel_size=kernel_size, levels=embedding.levels, base=embedding.base)
+    try:
+        predictor.load_state_dict(tensors)
+    except RuntimeError as error:
+        line = " ".join(str(error).split())
+        raise NernError(f"{path}: does not fit the cell's predictor ({line}); run: nern fit {folder}") from None
+    return predictor
