@@ -6,6 +6,8 @@ TORCH ?= $(shell command -v nvidia-smi > /dev/null 2>&1 && echo torch || echo to
 
 BIN = .venv/bin
 DEMO = workflow/config/demo.yaml
+SMOKE = IMAGENET=$(CURDIR)/.smoke/images $(BIN)/snakemake --cores $(CORES) --directory .smoke \
+        --configfile workflow/config/smoke.yaml
 
 .PHONY: help env demo test lint smoke bench
 .DEFAULT_GOAL = help
@@ -33,10 +35,11 @@ lint: .venv/made ## style, types and the workflow's own checks
 	$(BIN)/mypy
 	$(BIN)/snakefmt --no-sort --check Snakefile workflow/rules
 
-smoke: .venv/made ## the demonstration's DAG at tiny size, twice; the second run must find nothing to do
-	$(BIN)/snakemake --cores $(CORES) demo --configfile $(DEMO) workflow/config/smoke.yaml
-	$(BIN)/snakemake --cores $(CORES) demo --configfile $(DEMO) workflow/config/smoke.yaml 2>&1 | tee .venv/smoke.log
-	@grep -q "Nothing to be done" .venv/smoke.log
+smoke: .venv/made ## every cell kind, table and figure at tiny size, twice; the second run must find nothing to do
+	$(BIN)/python tests/image_folder.py .smoke/images
+	$(SMOKE)
+	$(SMOKE) 2>&1 | tee .smoke/second.log
+	@grep -q "Nothing to be done" .smoke/second.log
 
 bench: .venv/made ## the README's performance table
 	$(BIN)/python -m benchmarks

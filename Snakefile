@@ -4,13 +4,17 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: "config.yaml"
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/originals.smk"
 include: "workflow/rules/fits.smk"
+include: "workflow/rules/applications.smk"
 include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
 
 
 localrules:
@@ -21,6 +25,9 @@ localrules:
 rule all:
     input:
         [table_files(name) for name in CONFIG.tables if name != "digits"],
+        [table_files(name) for name in matrix.COMPUTED_TABLES],
+        [figure_files(name) for name in CONFIG.figures.names],
+        "results/cells.csv",
     default_target: True
 
 

@@ -20,7 +20,8 @@ def _config(arguments: argparse.Namespace) -> Config:
 
     config = read(arguments.config)
     if getattr(arguments, "threads", None):
-        threads = config.execution.threads.model_copy(update={arguments.stage: arguments.threads})
+        stage = {"prune": "evaluate", "importance": "evaluate"}.get(arguments.stage, arguments.stage)
+        threads = config.execution.threads.model_copy(update={stage: arguments.threads})
         config = config.model_copy(update={"execution": config.execution.model_copy(update={"threads": threads})})
     check(config)
     return config
@@ -64,6 +65,44 @@ def _table(arguments: argparse.Namespace) -> None:
     from nern.report import tables
 
     tables.write(_config(arguments), arguments.name, Path(), Path("tables"))
+
+
+def _prune(arguments: argparse.Namespace) -> None:
+    from nern.config import PruningFigure
+    from nern.matrix import Cell, figure_settings
+    from nern.stages import prune
+
+    config = _config(arguments)
+    figure = figure_settings(config, "meta_compression")
+    assert isinstance(figure, PruningFigure)
+    prune.run(config, Cell.parse(arguments.cell), figure.sparsities)
+
+
+def _importance(arguments: argparse.Namespace) -> None:
+    from nern.config import ImportanceFigure
+    from nern.matrix import Cell, figure_settings
+    from nern.stages import importance
+
+    config = _config(arguments)
+    figure = figure_settings(config, "weight_importance")
+    assert isinstance(figure, ImportanceFigure)
+    importance.run(config, Cell.parse(arguments.cell), figure.layer, figure.images)
+
+
+def _figure(arguments: argparse.Namespace) -> None:
+    from nern.report.figures import write
+
+    write.write(_config(arguments), arguments.name, Path(), Path("figures"))
+
+
+def _collect(arguments: argparse.Namespace) -> None:
+    from nern.matrix import all_cells, fit_settings
+    from nern.report import collect
+
+    config = _config(arguments)
+    cells = all_cells(config)
+    frame = collect.collect(cells, Path(), {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    collect.write_csv(Path("results/cells.csv"), frame)
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -137,8 +176,17 @@ def parser() -> argparse.ArgumentParser:
     command = add("evaluate", _evaluate, "rebuild a cell's network and measure it")
     command.add_argument("cell", metavar="CELL", help=CELL)
     threads(command)
+    command = add("prune", _prune, "set a predictor's smallest weights to zero, as figures.meta_compression says")
+    command.add_argument("cell", metavar="CELL", help=CELL)
+    threads(command)
+    command = add("importance", _importance, "errors and activations of the layer that figures.weight_importance names")
+    command.add_argument("cell", metavar="CELL", help=CELL)
+    threads(command)
+    add("collect", _collect, "write results/cells.csv: one line per cell of the matrix, done or not")
+    command = add("figure", _figure, "draw a figure from the cells that are there")
+    command.add_argument("name", help="a figure of the configuration")
     command = add("table", _table, "write a table from the cells that are there")
-    command.add_argument("name", help="a table of the configuration")
+    command.add_argument("name", help="a table of the configuration, conv_sizes, permutation_overhead or summary")
     add("status", _status, "list the matrix: done, running, failed, missing, with accuracy where known")
     command = add("explain", _explain, "print a cell's resolved settings, fingerprint and inputs")
     command.add_argument("cell", metavar="CELL", help=CELL)

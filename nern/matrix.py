@@ -236,6 +236,10 @@ def table_cells(config: Config, name: str) -> list[Cell]:
     ]
 
 
+COMPUTED_TABLES = ("conv_sizes", "permutation_overhead", "summary")
+"""Tables that have no settings."""
+
+
 def figure_settings(config: Config, name: str) -> Settings:
     """The settings of a figure; NernError with the known names if there is none."""
     if name not in config.figures.names:
@@ -272,10 +276,6 @@ def all_cells(config: Config) -> list[Cell]:
     of_tables = [cell for name in config.tables for cell in table_cells(config, name)]
     of_figures = [cell for name in config.figures.names for cell in figure_cells(config, name)]
     return list(dict.fromkeys(of_tables + of_figures))
-
-
-COMPUTED_TABLES = ("conv_sizes", "permutation_overhead", "summary")
-"""Tables that have no settings."""
 
 
 def check(config: Config) -> None:

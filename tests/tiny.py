@@ -7,7 +7,7 @@ from pathlib import Path
 from nern.cli import main
 
 ROOT = Path(__file__).parents[1]
-CONFIG = ["--config", "config.yaml", "workflow/config/demo.yaml", "workflow/config/smoke.yaml"]
+CONFIG = ["--config", "config.yaml", "workflow/config/demo.yaml", "tiny.yaml"]
 ORIGINAL = "results/digits/resnet8/originals/base"
 CELL = "results/digits/resnet8/cross-filter/h10/decoupled/seed0"
 
@@ -30,6 +30,7 @@ def checkout(folder: Path) -> Path:
     """A copy of what the workflow needs of the project."""
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / name, folder / name)
+    shutil.copy(ROOT / "tests" / "tiny.yaml", folder)
     for name in ("workflow", "profiles", "nern"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder

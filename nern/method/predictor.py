@@ -94,9 +94,10 @@ def initialize(
 ) -> None:
     """Draw the predictor's weights so that its first predictions have the original's mean and variance (appendix B).
 
-    Hidden layers are drawn by He's rule. The output layer, drawn last, is scaled and shifted: its outputs over all
+    All layers are drawn by PyTorch's default; then the output layer is scaled and shifted: its outputs over all
     coordinates get the standard deviation `std` and the mean `mean` of the original's weights, in the manner of
-    HyperNetworks (Ha et al. 2016).
+    HyperNetworks (Ha et al. 2016). Hidden layers by He's rule, whose activations do not shrink, leave so small an
+    output layer that the first steps of an optimizer with a fixed step size undo it (docs/fidelity.md).
 
     Args:
         predictor: on any device; drawn on the generator's.
@@ -105,11 +106,9 @@ def initialize(
         std: scalar, their standard deviation.
         generator: the stream to draw from.
     """
-    for layer in predictor.linears:
-        drawn = torch.empty(layer.weight.shape, device=generator.device).normal_(generator=generator)
-        layer.weight.copy_(drawn * math.sqrt(2 / layer.in_features))
-        layer.bias.zero_()
+    initialize_default(predictor, generator)
     last = predictor.linears[-1]
+    last.bias.zero_()
     outputs = table.predict(predictor)
     scale = std / outputs.std()
     last.weight.mul_(scale)

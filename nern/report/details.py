@@ -4,7 +4,7 @@ import pandas as pd
 
 from nern.report import formats
 from nern.report.document import Column, Grid, Note, Text
-from nern.report.entries import NAMES, Entries, Entry
+from nern.report.entries import Entries, Entry
 
 SELECTION = Note(
     "Best-on-test",
@@ -33,13 +33,13 @@ def grid(frame: pd.DataFrame, entries: Entries) -> Grid:
     columns += [Column("Best-on-test (%)")] + [Column("Top-5 (%)")] * top5
     columns += [Column(name) for name in ("Agreement (%)", "Weight RMSE", "With permutation (MiB)", "Of learnable (%)")]
     every = frame["total_bytes"].dropna().tolist()
-    rows = [[Text(text) for text in _row(entry, several, top5, every)] for entry in entries]
+    rows = [[Text(text) for text in _row(entry, several, top5, every, entries.names)] for entry in entries]
     notes = [SELECTION, SIZES, AGREEMENT]
     return Grid("Beside the headline: best-on-test, agreement, weights and bytes", columns, rows, notes, keys=2)
 
 
-def _row(entry: Entry, several: list[str], top5: bool, every: list[float]) -> list[str]:
-    row = [entry.network, str(entry.hidden), *(NAMES.get(text, text) for text in (getattr(entry, n) for n in several))]
+def _row(entry: Entry, several: list[str], top5: bool, every: list[float], names: dict[str, str]) -> list[str]:
+    row = [entry.network, str(entry.hidden), *(names.get(text, text) for text in (getattr(entry, n) for n in several))]
     row.append(formats.interval(*entry.interval("best_on_test_accuracy")))
     if top5:
         row.append(formats.interval(*entry.interval("top5_accuracy")))

@@ -11,10 +11,10 @@ import pandas as pd
 from nern import checkpoint
 from nern.config import Config, Table, fingerprint
 from nern.matrix import fit_settings, table_cells, table_of
-from nern.report import comparison, details, formats, notes, sizes
+from nern.report import comparison, details, formats, notes, sizes, summary
 from nern.report.collect import collect, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Marks, Text
-from nern.report.entries import NAMES, Entries, Entry
+from nern.report.entries import Entries, Entry
 from nern.report.render import render
 
 
@@ -23,15 +23,17 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
 
     Args:
         config: the configuration that has the table.
-        name: of the table; or conv_sizes or permutation_overhead, which need no cells.
+        name: of the table; or conv_sizes, permutation_overhead or summary, which have no settings.
         root: the folder that `results/` lies in.
         out: the folder for the files.
 
     Raises:
         NernError: the table is unknown, a metrics file is damaged, or a file cannot be written.
     """
-    if name in sizes.TABLES and name not in config.tables:
+    if name in sizes.TABLES:
         frame, document = sizes.TABLES[name]()
+    elif name == "summary":
+        frame, document = summary.summary(config, root)
     else:
         cells = table_cells(config, name)
         frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
@@ -100,7 +102,7 @@ class _Headline:
         if not self.own_original:
             row.append(formats.distinct(done["original_accuracy"].tolist(), 2))
         if self.entries.several_others:
-            row.append(NAMES.get(other, other))
+            row.append(self.entries.names.get(other, other))
         texts = [Text(value) for value in row]
         for group in self.entries.groups:
             texts += self._entry(self.entries[line, group], self.published[group])

@@ -178,3 +178,25 @@ def test_mistakes_are_one_sentence(make, sentence):
     with pytest.raises(NernError, match=sentence) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_residual_sums_count_twice_where_that_is_asked_for():
+    torch.manual_seed(0)
+    network = ARCHITECTURES["ResNet8 B"]().double().eval()
+    functional = FunctionalNetwork(network, learnable_layers(network))
+    # the first activation and each block's first come from a batch norm; each block's last from the sum
+    assert functional.sums == [False, False, True, False, True, False, True]
+    kernels = [(k + 0.1).requires_grad_() for k in functional.kernels]
+    _, maps = functional.logits_and_maps(images(), functional.fold(kernels))
+    with torch.no_grad():
+        _, originals = functional.logits_and_maps(images(), functional.fold(functional.kernels))
+    doubled = [i for i, is_sum in enumerate(functional.sums) for _ in range(2 if is_sum else 1)]
+    features = feature_distillation_loss([maps[i] for i in doubled], [originals[i] for i in doubled])
+    wanted = torch.autograd.grad(features, kernels, allow_unused=True)
+    got, _, fmd = distillation_gradient(
+        functional, images(), functional.fold(functional.kernels), kernels,
+        alpha=0, beta=1, epsilon=0, workers=Workers(), sums_twice=True,
+    )  # fmt: skip
+    assert fmd.item() == pytest.approx(features.item())
+    for ours, theirs in zip(got, wanted, strict=True):
+        torch.testing.assert_close(ours, torch.zeros_like(ours) if theirs is None else theirs, rtol=1e-8, atol=1e-10)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from tiny import CELL, checkout, digests
 
-TINY = ["workflow/config/demo.yaml", "workflow/config/smoke.yaml"]
+TINY = ["workflow/config/demo.yaml", "tiny.yaml"]
 MATRIX = [
     f"results/digits/resnet8/{mode}/h10/decoupled/seed{seed}"
     for mode in ("none", "in-filter", "cross-filter")

@@ -11,6 +11,7 @@ from nern.config import fingerprint
 from nern.config import parse as parse_config
 from nern.errors import NernError
 from nern.provenance import code_digest
+from nern.report.published import comparable_cells
 
 
 wildcard_constraints:
@@ -22,6 +23,7 @@ wildcard_constraints:
     hidden=r"[1-9][0-9]*",
     seed=r"0|[1-9][0-9]*",
     table=r"[a-z0-9_]+",
+    figure=r"[a-z0-9_]+",
 
 
 try:
@@ -47,6 +49,9 @@ if not CONFIG_FILE.exists():
 shell.prefix(
     f'set -euo pipefail; nern() {{{{ "{sys.executable}" -m nern "$@" --config "{CONFIG_FILE}"; }}}}; '
 )
+
+
+CELL = "results/{task}/{network}/{mode}/h{hidden}/{variant}/seed{seed}"
 
 
 def cell_of(wildcards):
@@ -79,11 +84,54 @@ def images_of(task):
     return f"{matrix.data_path(task)}/data.json"
 
 
+def fit_inputs(wildcards):
+    """The images, the original and the permutation of a cell."""
+    original = checked(matrix.original_of, cell_of(wildcards))
+    return {
+        "images": images_of(wildcards.task),
+        "network": f"{original.path}/network.safetensors",
+        "permutation": original.permutation(wildcards.mode),
+    }
+
+
+def fitted_inputs(wildcards):
+    """Those, and what its fit left."""
+    path = cell_of(wildcards).path
+    return fit_inputs(wildcards) | {
+        "predictor": f"{path}/predictor.safetensors",
+        "history": f"{path}/history.csv",
+        "fit": f"{path}/fit.json",
+    }
+
+
+def table_inputs(config, name):
+    """The metrics that a table is made of."""
+    if name == "summary":
+        cells = comparable_cells(config)
+    elif name in matrix.COMPUTED_TABLES:
+        cells = []
+    else:
+        cells = matrix.table_cells(config, name)
+    return [f"{cell.path}/metrics.json" for cell in cells]
+
+
+def table_fingerprint(config, name):
+    """Of all that a table shows besides its cells."""
+    if name in matrix.COMPUTED_TABLES:
+        return fingerprint(config) if name == "summary" else ""
+    table = matrix.table_of(config, name)
+    return fingerprint(table) + fingerprint(matrix.task_of(config, table.task))
+
+
 def table_files(name):
     """The files of one table."""
     if name == "digits" and name not in CONFIG.tables:
         sys.exit(
             "nern: the demonstration has a configuration of its own: add --configfile workflow/config/demo.yaml"
         )
-    checked(matrix.table_of, name)
     return [f"tables/{name}.{suffix}" for suffix in ("md", "tex", "html", "csv")]
+
+
+def figure_files(name):
+    """The files of one figure."""
+    return [f"figures/{name}.{suffix}" for suffix in ("svg", "png", "csv")]

@@ -1,17 +1,4 @@
 # The cells: fit a predictor, rebuild its network and measure it.
-CELL = "results/{task}/{network}/{mode}/h{hidden}/{variant}/seed{seed}"
-
-
-def fit_inputs(wildcards):
-    """The images, the original and the permutation of a cell."""
-    original = checked(matrix.original_of, cell_of(wildcards))
-    return {
-        "images": images_of(wildcards.task),
-        "network": f"{original.path}/network.safetensors",
-        "permutation": original.permutation(wildcards.mode),
-    }
-
-
 rule fit:
     input:
         unpack(fit_inputs),
@@ -40,10 +27,7 @@ rule fit:
 
 rule evaluate:
     input:
-        unpack(fit_inputs),
-        predictor=f"{CELL}/predictor.safetensors",
-        history=f"{CELL}/history.csv",
-        fit=f"{CELL}/fit.json",
+        unpack(fitted_inputs),
     output:
         f"{CELL}/metrics.json",
     params:

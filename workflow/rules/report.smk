@@ -1,19 +1,58 @@
-# Tables of the cells.
+# Tables, figures and the long CSV.
 rule table:
     input:
-        lambda wildcards: [
-            f"{cell.path}/metrics.json"
-            for cell in checked(matrix.table_cells, wildcards.table)
-        ],
+        lambda wildcards: checked(table_inputs, wildcards.table),
     output:
-        multiext("tables/{table}", ".md", ".tex", ".html", ".csv"),
-    params:
-        settings=lambda wildcards: fingerprint(
-            checked(matrix.table_of, wildcards.table)
+        report(
+            "tables/{table}.html",
+            category="Tables",
+            labels={"table": "{table}"},
+            caption="../report/table.rst",
         ),
+        multiext("tables/{table}", ".md", ".tex", ".csv"),
+    params:
+        settings=lambda wildcards: checked(table_fingerprint, wildcards.table),
+        code=code_digest("nern.report.tables"),
     log:
         "logs/tables/{table}.log",
     message:
         "Write tables/{wildcards.table}"
     shell:
         "nern table {wildcards.table} > {log} 2>&1"
+
+
+rule figure:
+    input:
+        lambda wildcards: checked(matrix.figure_inputs, wildcards.figure),
+    output:
+        report(
+            "figures/{figure}.svg",
+            category="Figures",
+            labels={"figure": "{figure}"},
+            caption="../report/figure.rst",
+        ),
+        multiext("figures/{figure}", ".png", ".csv"),
+    params:
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.figure_settings, wildcards.figure)
+        ),
+        code=code_digest("nern.report.figures.write"),
+    log:
+        "logs/figures/{figure}.log",
+    message:
+        "Draw figures/{wildcards.figure}"
+    shell:
+        "nern figure {wildcards.figure} > {log} 2>&1"
+
+
+rule collect:
+    input:
+        [f"{cell.path}/metrics.json" for cell in matrix.all_cells(CONFIG)],
+    output:
+        "results/cells.csv",
+    log:
+        "logs/collect.log",
+    message:
+        "Collect all cells in results/cells.csv"
+    shell:
+        "nern collect > {log} 2>&1"

@@ -1,0 +1,50 @@
+"""What figures read of cells: the long frame of those that are done, and the files beside their metrics."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nern.config import Config, fingerprint
+from nern.errors import NernError
+from nern.matrix import figure_cells, fit_settings
+from nern.report.collect import DONE, collect
+
+
+def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str]:
+    """The long frame of a figure's cells that are done, and a line that says how many those are.
+
+    Raises:
+        NernError: none is done.
+    """
+    cells = figure_cells(config, name)
+    frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    done = frame[frame["status"] == DONE].reset_index(drop=True)
+    if done.empty:
+        raise NernError(f"figures.{name}: none of its {len(cells)} fits is done; run: snakemake figures/{name}.svg")
+    data = "; ".join(dict.fromkeys(done["data"]))
+    note = f"{data}; {len(done)} of {len(cells)} fits"
+    iterations = sorted({int(count) for count in done["iterations"]})
+    return done, f"{note}, {' or '.join(f'{count:,}' for count in iterations)} iterations"
+
+
+def beside(root: Path, cell: str, file: str, predictor_sha256: str | None = None) -> dict[str, Any]:
+    """A JSON file in a cell's folder; NernError if it is missing or belongs to another predictor than the cell's."""
+    path, stage = root / cell / file, {"pruning.json": "prune", "importance.json": "importance"}[file]
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        other = found["predictor_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NernError(f"{path}: cannot be read ({type(error).__name__}); run: nern {stage} {cell}") from None
+    if predictor_sha256 not in (None, other):
+        raise NernError(f"{path}: belongs to another predictor; run: nern {stage} {cell}")
+    return found
+
+
+def predictor_digests(root: Path, cells: list[str]) -> dict[str, str]:
+    """The digest of each cell's predictor, as its metrics have it."""
+    return {
+        cell: str(json.loads((root / cell / "metrics.json").read_text(encoding="utf-8"))["predictor_sha256"])
+        for cell in cells
+    }

@@ -1,0 +1,65 @@
+"""Figure 4: training curves of the loss ablation, mean and 95 % band over seeds."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from nern.config import Config, TableFigure
+from nern.errors import NernError
+from nern.matrix import table_of
+from nern.report.figures.style import COLORS, LINES
+from nern.report.statistics import mean_confidence_interval
+
+MEASURES = {"test_accuracy": "test accuracy (%)", "reconstruction": "L_recon (weight RMSE)"}
+
+
+def frame(config: Config, settings: TableFigure, done: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """Columns variant, label, iteration, measure, n, mean, half_width."""
+    labels = table_of(config, settings.table).labels
+    rows = []
+    for variant, cells in done.groupby("variant", sort=False):
+        histories = pd.concat([_history(root / cell / "history.csv") for cell in cells["cell"]])
+        for measure in MEASURES:
+            for iteration, values in histories.groupby("iteration")[measure]:
+                present = values.dropna().tolist()
+                if present:
+                    mean, half_width = mean_confidence_interval(present)
+                    row = {"variant": variant, "label": labels.get(str(variant), variant), "iteration": iteration}
+                    rows.append(row | {"measure": measure, "n": len(present), "mean": mean, "half_width": half_width})
+    return pd.DataFrame(rows)
+
+
+def _history(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(io.StringIO(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise NernError(f"{path}: is no history of a fit ({error}); run its fit again") from None
+
+
+def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
+    """Accuracy above, reconstruction loss below."""
+    figure = Figure(figsize=(6.4, 6))
+    panels = figure.subplots(2, 1, sharex=True)
+    variants = list(dict.fromkeys(data["variant"]))
+    for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
+        for number, variant in enumerate(variants):
+            part = data[(data["variant"] == variant) & (data["measure"] == measure)].sort_values("iteration")
+            if part.empty:
+                continue
+            line = {"color": COLORS[number % len(COLORS)], "linestyle": LINES[number % len(LINES)]}
+            marker = "." if len(part) < 25 else None
+            axes.plot(part["iteration"], part["mean"], label=part["label"].iloc[0], marker=marker, **line)
+            low, high = part["mean"] - part["half_width"], part["mean"] + part["half_width"]
+            axes.fill_between(part["iteration"], low, high, color=line["color"], alpha=0.15, linewidth=0)
+        axes.set_ylabel(title)
+    panels[0].set_ylim(0, 100)
+    if (data[data["measure"] == "reconstruction"]["mean"] > 0).all():
+        panels[1].set_yscale("log")
+    panels[1].set_xlabel("iteration")
+    figure.suptitle(settings.title, fontsize=10)
+    handles, texts = panels[0].get_legend_handles_labels()
+    figure.legend(handles, texts, fontsize=8, ncols=4, loc="outside upper center")
+    figure.supxlabel(f"{note}; bands: 95 % t-intervals over seeds", fontsize=7)
+    return figure

@@ -1,0 +1,44 @@
+"""Figure 5b: mean activation of the filters with the lowest and the highest relative error."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from nern.config import ImportanceFigure
+from nern.report.figures.cells import beside, predictor_digests
+from nern.report.figures.style import COLORS
+
+HATCHES = {"lowest error": "", "highest error": "///"}
+
+
+def frame(settings: ImportanceFigure, done: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """Columns group (lowest error, highest error), rank, filter, relative_error (mean over seeds), activation."""
+    digests = predictor_digests(root, done["cell"].tolist())
+    found = [beside(root, cell, "importance.json", sha) for cell, sha in digests.items()]
+    errors = pd.DataFrame([one["relative_error"] for one in found]).mean()
+    table = pd.DataFrame({"filter": errors.index, "relative_error": errors, "activation": found[0]["activation"]})
+    table = table.sort_values(["relative_error", "filter"]).reset_index(drop=True)
+    count = min(settings.filters, len(table) // 2)
+    groups = {"lowest error": table.head(count), "highest error": table.tail(count)}
+    parts = [part.assign(group=name, rank=range(1, count + 1)) for name, part in groups.items()]
+    return pd.concat(parts, ignore_index=True)[["group", "rank", "filter", "relative_error", "activation"]]
+
+
+def draw(data: pd.DataFrame, settings: ImportanceFigure, note: str) -> Figure:
+    """One bar per filter, each with its number."""
+    figure = Figure(figsize=(6.4, 3.4))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (name, color) in zip(panels, zip(HATCHES, COLORS, strict=False), strict=True):
+        part = data[data["group"] == name]
+        axes.bar(part["rank"], part["activation"], color=color, hatch=HATCHES[name], edgecolor="white", linewidth=0)
+        low, high = part["relative_error"].min(), part["relative_error"].max()
+        axes.set_title(f"{name} ({low:.2f} to {high:.2f})")
+        axes.set_xticks(part["rank"], part["filter"].astype(str), rotation=90, fontsize=7)
+        axes.axhline(part["activation"].mean(), color="#000000", linewidth=0.8, linestyle="--")
+        axes.set_xlabel("filter")
+        axes.grid(visible=False, axis="x")
+    panels[0].set_ylabel("mean |activation|")
+    figure.suptitle(f"{settings.title}: {settings.network}, {settings.layer}", fontsize=10)
+    figure.supxlabel(f"{note}; dashed: mean of the group", fontsize=7)
+    return figure

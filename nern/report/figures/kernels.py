@@ -1,0 +1,51 @@
+"""Figure 6: a square of kernels of one layer, original and reconstructed, in the order of their coordinates."""
+
+import itertools
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from nern.config import Config, KernelsFigure
+from nern.errors import NernError
+from nern.matrix import Cell
+from nern.method.workers import Workers
+from nern.stages.reconstruct import load_fitted
+
+VERSIONS = ("original", "reconstructed")
+
+
+def frame(config: Config, settings: KernelsFigure, cell: Cell) -> pd.DataFrame:
+    """Columns version, position, row, column, value of the layer's first side² kernels, along its permutation."""
+    fitted = load_fitted(config, cell)
+    names = fitted.original.layers
+    if settings.layer >= len(names):
+        raise NernError(f"figures.kernels.layer: {settings.layer}, but {cell.network} has layers 0 to {len(names) - 1}")
+    order = fitted.permutation.orders[settings.layer][: settings.side**2]
+    ours = fitted.weights(torch.device("cpu"), Workers())[settings.layer]
+    rows, places = [], list(itertools.product(*map(range, ours.shape[2:])))
+    for version, weight in zip(VERSIONS, (fitted.original.weights[settings.layer], ours), strict=True):
+        for position, kernel in enumerate(weight.flatten(0, 1)[order]):
+            rows += [[version, position, *place, kernel[place].item()] for place in places]
+    return pd.DataFrame(rows, columns=["version", "position", "row", "column", "value"])
+
+
+def draw(data: pd.DataFrame, settings: KernelsFigure, note: str) -> Figure:
+    """Two squares with one scale; white is zero."""
+    side, height, width = settings.side, data["row"].max() + 1, data["column"].max() + 1
+    limit = data["value"].abs().max() or 1.0
+    figure = Figure(figsize=(7, 3.9))
+    panels = figure.subplots(1, 2)
+    for axes, version in zip(panels, VERSIONS, strict=True):
+        canvas = torch.full((side * (height + 1) - 1, side * (width + 1) - 1), float("nan"))
+        part = data[data["version"] == version]
+        for position, row, column, value in part[["position", "row", "column", "value"]].itertuples(index=False):
+            down, right = divmod(position, side)
+            canvas[down * (height + 1) + row, right * (width + 1) + column] = value
+        image = axes.imshow(canvas.numpy(), cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest")
+        axes.set_title(version)
+        axes.set_axis_off()
+    figure.colorbar(image, ax=panels, shrink=0.8)
+    figure.suptitle(f"{settings.title}: {settings.network}, {settings.smoothing}, h = {settings.hidden}", fontsize=10)
+    figure.supxlabel(note, fontsize=7)
+    return figure

@@ -1,0 +1,49 @@
+"""How figures look, and how they are written: the same bytes for the same data."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from nern import checkpoint
+
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+"""Okabe and Ito's palette, that color-blind readers can tell apart, darkest contrasts first."""
+LINES: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2))]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+"""Color is never the only difference: figures are printed in gray, too."""
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The settings that all figures share."""
+    settings: dict[Any, Any] = {
+        "figure.constrained_layout.use": True,
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "axes.titlesize": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": "#dddddd",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.4,
+        "lines.markersize": 4,
+        "legend.frameon": False,
+        "svg.hashsalt": "nern",
+        "svg.fonttype": "path",
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def write(figure: Figure, out: Path, name: str) -> None:
+    """Write `<name>.svg` and `<name>.png` (200 dpi) into `out`, each atomically."""
+    for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata)
+        checkpoint.write_bytes(out / f"{name}.{suffix}", buffer.getvalue())

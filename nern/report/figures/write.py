@@ -1,0 +1,62 @@
+"""From a figure's name to its files: `<name>.csv` with what is shown, `.svg` and `.png`."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from nern import checkpoint
+from nern.config import (
+    Config,
+    EmbeddingFigure,
+    ImportanceFigure,
+    KernelsFigure,
+    PruningFigure,
+    TableFigure,
+)
+from nern.matrix import figure_cells, figure_settings
+from nern.report.figures import compression, curves, importance, kernels, regularization, similarity
+from nern.report.figures.cells import done_cells
+from nern.report.figures.style import style
+from nern.report.figures.style import write as write_images
+
+
+def write(config: Config, name: str, root: Path, out: Path) -> None:
+    """Write one figure of the configuration.
+
+    Args:
+        config: the configuration that has the figure.
+        name: of the figure.
+        root: the folder that `results/` lies in.
+        out: the folder for the files.
+
+    Raises:
+        NernError: the figure is unknown, none of its cells is done, or a file is damaged.
+    """
+    with style():
+        data, figure = _build(config, name, root)
+        checkpoint.write_text(out / f"{name}.csv", data.to_csv(index=False, lineterminator="\n"))
+        write_images(figure, out, name)
+
+
+def _build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
+    settings = figure_settings(config, name)
+    if isinstance(settings, EmbeddingFigure):
+        data = similarity.frame(settings)
+        return data, similarity.draw(data, settings)
+    done, note = done_cells(config, name, root)
+    if isinstance(settings, PruningFigure):
+        data = compression.frame(done, root)
+        return data, compression.draw(data, settings, note)
+    if isinstance(settings, ImportanceFigure):
+        data = importance.frame(settings, done, root)
+        return data, importance.draw(data, settings, note)
+    if isinstance(settings, KernelsFigure):
+        data = kernels.frame(config, settings, figure_cells(config, name)[0])
+        return data, kernels.draw(data, settings, note)
+    assert isinstance(settings, TableFigure)
+    if name == "loss_curves":
+        data = curves.frame(config, settings, done, root)
+        return data, curves.draw(data, settings, note)
+    data = regularization.frame(config, done)
+    return data, regularization.draw(data, settings, note)

@@ -1,0 +1,142 @@
+"""One line per published figure: reproduced, not reproduced, or not run.
+
+The rule, for an accuracy: reproduced if the published value lies in the 95 % interval over the seeds. Fits by another
+protocol, or tested on other images, do not count as runs of it.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from nern.config import Config, fingerprint
+from nern.matrix import Cell, fit_settings, original_of, original_settings
+from nern.report import formats, published, sizes
+from nern.report.collect import DONE, collect
+from nern.report.document import DASH, Column, Document, Grid, Note, Text
+from nern.report.published import Published
+from nern.report.statistics import mean_confidence_interval
+
+REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
+RULES = Note(
+    "Rule",
+    "an accuracy counts as reproduced if the published value lies in the 95 % t-interval over at least two seeds; an "
+    "original's, of which there is one, if it differs by at most 0.5 points; a range if the values lie in it, rounded "
+    "as it is; the best λ if the mean accuracy is highest there. Not run: there are no fits by the paper's protocol on "
+    "the paper's data.",
+)
+ORIGINAL_TOLERANCE = 0.5
+
+
+def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
+    """The frame of the summary and its document.
+
+    Args:
+        config: the configuration.
+        root: the folder that `results/` lies in.
+
+    Raises:
+        NernError: a metrics file is damaged.
+    """
+    cells = published.comparable_cells(config)
+    frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    done = frame[frame["status"] == DONE]
+    done = done[
+        [published.is_papers_data(task, [n]) for task, n in zip(done["task"], done["test_images"], strict=True)]
+    ]
+    rows = [_line(config, figure, done) for figure in published.figures()]
+    data = pd.DataFrame([row for row in rows if row])
+    columns = [Column("What", numeric=False), Column("Published"), Column("Here"), Column("n"), Column("Difference")]
+    columns += [Column("Verdict", numeric=False), Column("Source", numeric=False)]
+    texts = [[Text(str(row[name])) for name in data.columns] for row in data.to_dict("records")]
+    counts = ", ".join(
+        f"{(data['verdict'] == verdict).sum()} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_RUN)
+    )
+    notes = [Note("Counts", f"{counts}."), RULES]
+    return data, Document("summary", "Summary: what was reproduced", [Grid("Summary", columns, texts, notes)])
+
+
+def _line(config: Config, figure: Published, done: pd.DataFrame) -> dict[str, str] | None:
+    """What a published figure says, what was found here, and the verdict; None for times, which claim nothing."""
+    if figure.kind == "accuracy":
+        return _accuracy(figure, done)
+    if figure.kind == "original_accuracy":
+        return _original(figure, done)
+    if figure.kind == "permutation_overhead":
+        return _overhead(figure)
+    return _best_lambda(config, figure, done) if figure.kind == "best_lambda" else None
+
+
+def _row(what: str, claim: str, here: str, n: int, difference: str, verdict: str, source: str) -> dict[str, str]:
+    return {
+        "what": what,
+        "published": claim,
+        "here": here,
+        "n": str(n),
+        "difference": difference,
+        "verdict": verdict,
+        "source": source,
+    }
+
+
+def _name(figure: Published) -> str:
+    return " ".join(part for part in (figure.task, figure.network) if part)
+
+
+def _accuracy(figure: Published, done: pd.DataFrame) -> dict[str, str]:
+    assert figure.low is not None
+    part = done[(done["task"] == figure.task) & (done["network"] == figure.network)]
+    part = part[(part["smoothing"] == figure.smoothing) & (part["hidden"] == figure.hidden)]
+    part = part[part["variant"] == published.PROTOCOLS[0]]
+    mean, half_width = mean_confidence_interval(part["accuracy"].tolist())
+    what = f"{_name(figure)} {figure.smoothing} h {figure.hidden}, accuracy (%)"
+    if part.empty:
+        return _row(what, f"{figure.low:.2f}", DASH, 0, DASH, NOT_RUN, figure.source)
+    verdict = REPRODUCED if len(part) > 1 and abs(mean - figure.low) <= half_width else NOT_REPRODUCED
+    difference = formats.signed(mean - figure.low)
+    return _row(
+        what, f"{figure.low:.2f}", formats.interval(mean, half_width), len(part), difference, verdict, figure.source
+    )
+
+
+def _original(figure: Published, done: pd.DataFrame) -> dict[str, str]:
+    assert figure.low is not None
+    part = done[(done["task"] == figure.task) & (done["network"] == figure.network) & (done["original"] == "base")]
+    what = f"{_name(figure)}, original's accuracy (%)"
+    if part.empty:
+        return _row(what, f"{figure.low:.2f}", DASH, 0, DASH, NOT_RUN, figure.source)
+    found = float(part["original_accuracy"].iloc[0])
+    verdict = REPRODUCED if abs(found - figure.low) <= ORIGINAL_TOLERANCE else NOT_REPRODUCED
+    return _row(
+        what, f"{figure.low:.2f}", f"{found:.2f}", 1, formats.signed(found - figure.low), verdict, figure.source
+    )
+
+
+def _overhead(figure: Published) -> dict[str, str]:
+    frame, _ = sizes.permutation_overhead()
+    papers = {(network.name, network.family) for network in sizes.NETWORKS if network.papers}
+    chosen = [(row["network"], row["family"]) in papers for row in frame.to_dict("records")]
+    found = frame[chosen][f"{figure.smoothing} overhead"].tolist()
+    assert figure.low is not None and figure.high is not None
+    # the paper gives whole per cents
+    inside = all(figure.low <= round(value) <= figure.high for value in found)
+    return _row(
+        f"size of {figure.smoothing} permutations (%)",
+        f"{figure.low:g}–{figure.high:g}",
+        " / ".join(f"{value:.2f}" for value in found),
+        len(found),
+        DASH,
+        REPRODUCED if inside else NOT_REPRODUCED,
+        figure.source,
+    )
+
+
+def _best_lambda(config: Config, figure: Published, done: pd.DataFrame) -> dict[str, str]:
+    what = f"{_name(figure)} h {figure.hidden}, best λ"
+    part = done[(done["network"] == figure.network) & (done["hidden"] == figure.hidden) & (done["smoothing"] == "none")]
+    if part["variant"].nunique() < 2:
+        return _row(what, f"{figure.low:g}", DASH, 0, DASH, NOT_RUN, figure.source)
+    means = part.groupby("variant", sort=False)["accuracy"].mean()
+    cell = Cell.parse(part[part["variant"] == means.idxmax()]["cell"].iloc[0])
+    best = original_settings(config, original_of(config, cell)).recipe.smoothness
+    verdict = REPRODUCED if best == figure.low else NOT_REPRODUCED
+    return _row(what, f"{figure.low:g}", f"{best:g}", len(part), DASH, verdict, figure.source)

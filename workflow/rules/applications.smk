@@ -1,0 +1,43 @@
+# What the paper does with fitted predictors: pruning (figure 5a) and the importance of filters (figure 5b).
+rule prune:
+    input:
+        unpack(fitted_inputs),
+    output:
+        f"{CELL}/pruning.json",
+    params:
+        path=lambda wildcards: cell_of(wildcards).path,
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.figure_settings, "meta_compression")
+        ),
+        code=code_digest("nern.stages.prune"),
+    log:
+        f"logs/{CELL.removeprefix('results/')}/prune.log",
+    threads: THREADS.evaluate
+    resources:
+        gpu=GPU,
+    message:
+        "Prune {params.path}"
+    shell:
+        "nern prune {params.path} --threads {threads} > {log} 2>&1"
+
+
+rule importance:
+    input:
+        unpack(fitted_inputs),
+    output:
+        f"{CELL}/importance.json",
+    params:
+        path=lambda wildcards: cell_of(wildcards).path,
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.figure_settings, "weight_importance")
+        ),
+        code=code_digest("nern.stages.importance"),
+    log:
+        f"logs/{CELL.removeprefix('results/')}/importance.log",
+    threads: THREADS.evaluate
+    resources:
+        gpu=GPU,
+    message:
+        "Weigh the filters of {params.path}"
+    shell:
+        "nern importance {params.path} --threads {threads} > {log} 2>&1"
