@@ -598,7 +598,9 @@ class TestPublished:
     def test_every_figure_has_its_source(self) -> None:
         assert all(re.match(r"paper, section|README of the authors' code", p.source) for p in published.figures())
 
-    @pytest.mark.parametrize(("variant", "there"), [("base", True), ("authors-2023", True), ("authors-2022", False), ("decoupled", False)])
+    @pytest.mark.parametrize(
+        ("variant", "there"), [("base", True), ("authors-2023", True), ("authors-2022", False), ("decoupled", False)]
+    )
     def test_only_beside_the_papers_protocol(self, variant: str, there: bool) -> None:
         assert (published.accuracy("cifar10", "resnet20", "cross-filter", 160, variant) is not None) == there
 
