@@ -63,12 +63,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """`write_bytes` of a mapping as indented JSON in its own order; NaN and infinity are refused (ValueError)."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """`write_bytes` of a mapping as indented JSON in its own order, with a checksum of the rest as its last entry.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+        NernError: as `write_bytes`.
+    """
+    marked = dict(value) | {"checksum": _checksum(value)}
+    write_text(path, json.dumps(marked, indent=2, allow_nan=False) + "\n")
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A mapping from a JSON file; NernError if the file is missing or holds something else."""
+    """The mapping that `write_json` wrote; NernError if the file is missing, or holds something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -77,6 +88,13 @@ def read_json(path: Path) -> dict[str, Any]:
         raise NernError(f"{path}: is no valid JSON ({error}); delete it and run its stage again") from None
     if not isinstance(value, dict):
         raise NernError(f"{path}: holds no JSON object; delete it and run its stage again")
+    checksum = value.pop("checksum", None)
+    try:
+        sound = checksum == _checksum(value)
+    except ValueError:  # NaN or infinity, which Python reads but no stage writes
+        sound = False
+    if not sound:
+        raise NernError(f"{path}: its checksum does not fit its content; delete it and run its stage again")
     return value
 
 

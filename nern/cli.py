@@ -112,6 +112,14 @@ def _status(arguments: argparse.Namespace) -> None:
     print(status.render(status.status(config, Path())))
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from nern.report import verify
+
+    found = verify.verify(_config(arguments))
+    print(verify.render_findings(found))
+    return 1 if any(finding.error for finding in found) else 0
+
+
 def _explain(arguments: argparse.Namespace) -> None:
     from nern.matrix import Cell, data_path, fit_settings, original_of
 
@@ -144,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     main_parser = argparse.ArgumentParser(prog="nern", description=__doc__, allow_abbrev=False)
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, handler: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    def add(name: str, handler: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.set_defaults(handler=handler, stage=name.replace("-", "_"))
         if name != "schema":
@@ -188,6 +196,7 @@ def parser() -> argparse.ArgumentParser:
     command = add("table", _table, "write a table from the cells that are there")
     command.add_argument("name", help="a table of the configuration, conv_sizes, permutation_overhead or summary")
     add("status", _status, "list the matrix: done, running, failed, missing, with accuracy where known")
+    add("verify", _verify, "check all results and tables against each other, the configuration and the code")
     command = add("explain", _explain, "print a cell's resolved settings, fingerprint and inputs")
     command.add_argument("cell", metavar="CELL", help=CELL)
     add("schema", _schema, "print the JSON schema of the configuration")
@@ -202,11 +211,11 @@ def _positive(text: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; 0 on success, 2 on a user's mistake, 130 when interrupted."""
+    """Run one subcommand; 0 on success, 1 if verify finds errors, 2 on a user's mistake, 130 when interrupted."""
     arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:
-        arguments.handler(arguments)
+        return arguments.handler(arguments) or 0
     except NernError as error:
         print(f"nern {arguments.command}: {error}", file=sys.stderr)
         return 2

@@ -76,6 +76,18 @@ def test_not_a_number_is_no_json(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [('"a": 1', '"a": 2'), ('"b"', '"c"'), ('"checksum"', '"other"'), ("0.1", "NaN")]
+)
+def test_an_edited_json_file_is_noticed(tmp_path, old, new):
+    path = tmp_path / "x.json"
+    checkpoint.write_json(path, {"a": 1, "b": [0.1, None, "λ"]})
+    assert checkpoint.read_json(path) == {"a": 1, "b": [0.1, None, "λ"]}
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(NernError, match="its checksum does not fit its content"):
+        checkpoint.read_json(path)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", "5", "{'a': 1}", "\ud800"])
 def test_damaged_json_is_one_sentence(tmp_path, content):
     path = tmp_path / "x.json"
@@ -160,4 +172,4 @@ def test_files_are_readable_by_others(tmp_path):
     path = tmp_path / "x.json"
     checkpoint.write_json(path, {"b": 1, "a": 2})
     assert path.stat().st_mode & 0o777 == 0o644
-    assert list(json.loads(path.read_text())) == ["b", "a"]
+    assert list(json.loads(path.read_text())) == ["b", "a", "checksum"]

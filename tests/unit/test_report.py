@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nern import checkpoint
 from nern.checkpoint import exclusive
 from nern.config import Config, Table, fingerprint, parse
 from nern.errors import NernError
@@ -87,7 +88,7 @@ def write_cell(root: Path, cell: Cell, /, **changes: Any) -> None:
     """A finished cell on disk."""
     folder, metrics = root / cell.path, metrics_of(cell, **changes)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    put(folder / "metrics.json", metrics)
     write_fit(folder, metrics["fingerprint"], metrics["predictor_sha256"])
 
 
@@ -100,14 +101,14 @@ def write_fit(folder: Path, fingerprint: object = "f" * 16, predictor: object = 
         "device": "CPU (a processor)",
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "fit.json").write_text(json.dumps(fit))
+    put(folder / "fit.json", fit)
 
 
 def write_failure(root: Path, cell: Cell, step: int = 1200) -> None:
     """A cell whose fit failed."""
     (root / cell.path).mkdir(parents=True, exist_ok=True)
     message = f"{cell.path}: the loss is not finite at iteration {step} (L_recon = nan)"
-    (root / cell.path / "failed.json").write_text(json.dumps({"step": step, "message": message}))
+    put(root / cell.path / "failed.json", {"step": step, "message": message})
 
 
 CELL = Cell("cifar10", "resnet20", "cross-filter", 160, "base", 0)
@@ -118,6 +119,14 @@ TABLE = Table(
     sizes={"resnet20": [160, 180]},
     smoothing=["in-filter", "cross-filter"],
 )
+
+
+def put(path: Path, value: dict[str, Any]) -> None:
+    """A JSON file with a checksum that fits, as a stage writes it; what no stage can write goes without."""
+    try:
+        checkpoint.write_json(path, value)
+    except ValueError:
+        path.write_text(json.dumps(value))
 
 
 def cells_of(table: Table, seeds: int = 4) -> list[Cell]:
@@ -256,8 +265,6 @@ class TestCollect:
             ({"task": "own"}, "its task is 'own'"),
             ({"accuracy": "91.2"}, "accuracy must be a number from 0 to 100, not '91.2'"),
             ({"accuracy": None}, "accuracy must be a number"),
-            ({"accuracy": math.nan}, "accuracy must be a number"),
-            ({"accuracy": math.inf}, "accuracy must be a number"),
             ({"accuracy": True}, "accuracy must be a number"),
             ({"accuracy": 100.1}, "accuracy must be a number from 0 to 100"),
             ({"accuracy": -1}, "accuracy must be a number"),
@@ -293,7 +300,7 @@ class TestCollect:
     def test_a_missing_key_is_named(self, tmp_path: Path, key: str) -> None:
         write_cell(tmp_path, CELL)
         path = tmp_path / CELL.path / "metrics.json"
-        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != key}))
+        put(path, {k: v for k, v in checkpoint.read_json(path).items() if k != key})
         with pytest.raises(NernError, match=key if key != "cell" else "belongs to the cell None"):
             collect.collect([CELL], tmp_path)
 
@@ -302,16 +309,13 @@ class TestCollect:
     def test_broken_files_are_one_sentence(self, tmp_path: Path, name: str, text: str) -> None:
         write_cell(tmp_path, CELL)
         (tmp_path / CELL.path / name).write_text(text)
-        if name == "fit.json" and text.startswith("{") and len(text) > 1:
-            assert collect.collect([CELL], tmp_path)["status"].item() == "outdated"
-            return
         with pytest.raises(NernError, match=name):
             collect.collect([CELL], tmp_path)
 
     def test_a_fit_without_its_facts_is_one_sentence(self, tmp_path: Path) -> None:
         write_cell(tmp_path, CELL)
         path = tmp_path / CELL.path / "fit.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"wall_seconds": "long"}))
+        put(path, checkpoint.read_json(path) | {"wall_seconds": "long"})
         with pytest.raises(NernError, match="wall_seconds or device"):
             collect.collect([CELL], tmp_path)
 

@@ -1,11 +1,11 @@
 """What figures read of cells: the long frame of those that are done, and the files beside their metrics."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from nern import checkpoint
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import figure_cells, fit_settings
@@ -29,22 +29,15 @@ def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str
     return done, f"{note}, {' or '.join(f'{count:,}' for count in iterations)} iterations"
 
 
-def beside(root: Path, cell: str, file: str, predictor_sha256: str | None = None) -> dict[str, Any]:
-    """A JSON file in a cell's folder; NernError if it is missing or belongs to another predictor than the cell's."""
+def beside(root: Path, cell: str, file: str, predictor_sha256: str) -> dict[str, Any]:
+    """A JSON file in a cell's folder; NernError if it is missing, damaged or another predictor's."""
     path, stage = root / cell / file, {"pruning.json": "prune", "importance.json": "importance"}[file]
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        other = found["predictor_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NernError(f"{path}: cannot be read ({type(error).__name__}); run: nern {stage} {cell}") from None
-    if predictor_sha256 not in (None, other):
+    found = checkpoint.read_json(path)
+    if found.get("predictor_sha256") != predictor_sha256:
         raise NernError(f"{path}: belongs to another predictor; run: nern {stage} {cell}")
     return found
 
 
 def predictor_digests(root: Path, cells: list[str]) -> dict[str, str]:
     """The digest of each cell's predictor, as its metrics have it."""
-    return {
-        cell: str(json.loads((root / cell / "metrics.json").read_text(encoding="utf-8"))["predictor_sha256"])
-        for cell in cells
-    }
+    return {cell: str(checkpoint.read_json(root / cell / "metrics.json")["predictor_sha256"]) for cell in cells}

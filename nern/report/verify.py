@@ -1,0 +1,147 @@
+"""Does everything under results/ and tables/ belong together, and to the present configuration and code?
+
+An error is a file that is damaged or contradicts another, or a table with a number that its cells do not have. A
+remark is a file of other settings, inputs or code: it is not used until its stage runs again, or kept as it is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nern import checkpoint
+from nern.config import Config, fingerprint
+from nern.data.prepared import read_manifest
+from nern.errors import NernError
+from nern.matrix import Cell, OriginalCell, all_cells, data_path, data_settings, fit_settings, original_of, table_cells
+from nern.provenance import code_digest
+from nern.report import collect
+from nern.report.render import render
+from nern.report.tables import build
+from nern.stages.artifacts import load_original, load_permutation, load_predictions
+from nern.stages.reconstruct import load_fitted
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with, or to be known of, a file."""
+
+    message: str
+    error: bool
+
+
+def verify(config: Config) -> list[Finding]:
+    """Everything that can be found in the working folder, images first, tables last."""
+    cells = [cell for cell in all_cells(config) if Path(cell.path).is_dir()]
+    originals = list(dict.fromkeys(original_of(config, cell) for cell in cells))
+    found: list[Finding] = []
+    for task in dict.fromkeys(original.task for original in originals):
+        found += _images(config, task)
+    for original in originals:
+        found += _original(config, original, {c.smoothing for c in cells if original_of(config, c) == original})
+    digests = collect.Digests(Path())
+    for cell in cells:
+        found += _cell(config, cell, digests)
+    for name in config.tables:
+        found += _table(config, name)
+    return found + list(_strangers(config))
+
+
+def render_findings(found: list[Finding]) -> str:
+    """A line for each, errors first, and a last one with their number."""
+    lines = [f"error: {finding.message}" for finding in found if finding.error]
+    lines += [f"remark: {finding.message}" for finding in found if not finding.error]
+    errors = sum(finding.error for finding in found)
+    return "\n".join([*lines, f"{errors} errors, {len(found) - errors} remarks"])
+
+
+def _images(config: Config, task: str) -> Iterator[Finding]:
+    folder = Path(data_path(task))
+    try:
+        manifest = read_manifest(folder, data_settings(config, task))
+        for split, digest in {} if manifest.streaming else manifest.sha256.items():
+            path = folder / f"{split}.safetensors"
+            if checkpoint.sha256(path) != digest:
+                yield Finding(f"{path}: is not the file that data.json records", error=True)
+    except NernError as error:
+        yield _sentence(error)
+
+
+def _sentence(error: NernError) -> Finding:
+    """A file of other settings or inputs is for its stage to make again; all else is damage."""
+    text = str(error)
+    return Finding(text, error=not any(words in text for words in ("other settings", "is missing", "another original")))
+
+
+def _original(config: Config, original: OriginalCell, modes: set[str]) -> Iterator[Finding]:
+    metrics = Path(original.path) / "metrics.json"
+    try:
+        trained = load_original(config, original)
+        load_predictions(original, trained)
+        recorded = checkpoint.read_json(metrics)
+        if recorded.get("network_sha256") != trained.sha256:
+            yield Finding(f"{metrics}: belongs to other weights than network.safetensors", error=True)
+        yield from _code(str(metrics), recorded.get("code"))
+    except NernError as error:
+        yield _sentence(error)
+        return
+    for mode in sorted(modes):
+        try:
+            load_permutation(config, original, mode, trained)
+        except NernError as error:
+            yield _sentence(error)
+
+
+def _cell(config: Config, cell: Cell, digests: collect.Digests) -> Iterator[Finding]:
+    try:
+        row = collect.row(cell, digests, fingerprint(fit_settings(config, cell)))
+        if row["status"] != collect.DONE:
+            reason = f" ({row['message']})" if row.get("message") else ""
+            yield Finding(f"{cell.path}: is {row['status']}{reason}", error=False)
+            return
+        load_fitted(config, cell)
+        yield from _code(
+            f"{cell.path}/metrics.json", checkpoint.read_json(Path(cell.path) / "metrics.json").get("code")
+        )
+    except NernError as error:
+        yield _sentence(error)
+
+
+def _code(path: str, code: object) -> Iterator[Finding]:
+    for stage, digest in (code if isinstance(code, dict) else {}).items():
+        if code_digest(f"nern.stages.{stage}") != digest:
+            yield Finding(f"{path}: its {stage} was run by another version of the code", error=False)
+
+
+def _table(config: Config, name: str) -> Iterator[Finding]:
+    """A table's CSV against its cells, and its pages against its CSV."""
+    path = Path("tables") / f"{name}.csv"
+    if not path.exists():
+        return
+    try:
+        shown = collect.read_csv(path)
+        cells = table_cells(config, name)
+        now = collect.collect(cells, Path(), {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    except NernError as error:
+        yield Finding(str(error), error=True)
+        return
+    present = {row["cell"]: row for row in now.to_dict("records")}
+    for row in shown[shown["status"] == collect.DONE].to_dict("records"):
+        if _differs(row, present.get(row["cell"])):
+            yield Finding(f"{path}: the numbers of {row['cell']} are not those of its metrics.json", error=True)
+    for suffix, text in render(build(shown, config.tables[name], name)).items():
+        page = path.with_suffix(suffix)
+        if page.exists() and page.read_text(encoding="utf-8") != text:
+            yield Finding(f"{page}: does not say what {path.name} says; run: nern table {name}", error=True)
+
+
+def _differs(shown: dict[str, object], now: dict[str, object] | None) -> bool:
+    """Whether a line of a table differs from its cell's: text and numbers alike, as they are written."""
+    return now is None or any(str(shown[key]) != str(now[key]) for key in shown)
+
+
+def _strangers(config: Config) -> Iterator[Finding]:
+    """Fitted cells that are in no table or figure of the configuration."""
+    known = {cell.path for cell in all_cells(config)}
+    for path in sorted(Path("results").glob("*/*/*/h*/*/seed*")):
+        if path.is_dir() and str(path) not in known:
+            yield Finding(f"{path}: is no cell of the configuration", error=False)

@@ -1,0 +1,82 @@
+"""`nern verify`: a file that lies is found, whoever made it lie."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny import CELL, CONFIG, ORIGINAL, nern
+
+from nern import checkpoint
+from nern.cli import main
+
+OTHER = CELL.replace("seed0", "seed1")
+
+
+@pytest.fixture
+def tables(run):
+    """A folder with two finished cells and a table that shows them."""
+    assert nern("fit", OTHER) == 0
+    assert nern("evaluate", OTHER) == 0
+    assert nern("table", "digits") == 0
+    return run
+
+
+def edit(path, old, new):
+    text = Path(path).read_text()
+    assert old in text
+    Path(path).write_text(text.replace(old, new, 1))
+
+
+def rewritten(path, **changes):
+    """A change by someone who knows how the checksum is made."""
+    checkpoint.write_json(Path(path), checkpoint.read_json(Path(path)) | changes)
+
+
+LIES = {
+    "metrics edited by hand": (lambda: edit(f"{CELL}/metrics.json", '"accuracy": ', '"accuracy": 1'), "checksum"),
+    "metrics forged": (lambda: rewritten(f"{CELL}/metrics.json", accuracy=99.5), "are not those of its metrics.json"),
+    "predictor swapped": (
+        lambda: shutil.copy(f"{OTHER}/predictor.safetensors", f"{CELL}/predictor.safetensors"),
+        "is not the file that fit.json records",
+    ),
+    "history edited": (lambda: edit(f"{CELL}/history.csv", "training", "trained"), "is not the file that"),
+    "original's metrics of other weights": (
+        lambda: rewritten(f"{ORIGINAL}/metrics.json", network_sha256="0" * 64),
+        "belongs to other weights",
+    ),
+    "images exchanged": (
+        lambda: Path("results/digits/images/test.safetensors").write_bytes(b"x"),
+        "is not the file that data.json records",
+    ),
+    "table's numbers edited": (lambda: edit("tables/digits.csv", ",done,", ",done,x"), "are not those of its metrics"),
+    "table's page edited": (
+        lambda: edit("tables/digits.md", "Digits", "Better digits"),
+        "does not say what digits.csv",
+    ),
+    "table's page is another's": (lambda: edit("tables/digits.tex", r"\toprule", r"\midrule"), "does not say what"),
+    "a cell of the table is gone": (lambda: Path(f"{CELL}/metrics.json").unlink(), "are not those of its metrics"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_is_found(tables, capsys, lie):
+    change, sentence = LIES[lie]
+    change()
+    assert nern("verify") == 1
+    errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error: ")]
+    assert any(sentence in line for line in errors), errors
+
+
+def test_a_sound_folder_has_no_errors(tables, capsys):
+    assert nern("verify") == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("0 errors")
+
+
+def test_what_is_of_other_settings_is_a_remark(tables, capsys):
+    Path("other.yaml").write_text(
+        "variants: {decoupled: {training: {iterations: 21}}}\ntables: {digits: {title: New}}\n"
+    )
+    for page in Path("tables").glob("digits.*"):
+        page.unlink()
+    assert main(["verify", *CONFIG, "other.yaml"]) == 0
+    assert "made with other settings" in capsys.readouterr().out
