@@ -1,6 +1,6 @@
 """Images a second: augmentation of whole batches on the device, beside torchvision's transforms in a DataLoader.
 
-    python benchmarks/loading.py [--device cuda] [--seconds 5] [--workers 2] [--batch 256]
+    python -m benchmarks.loading [--device cuda] [--seconds 5] [--workers 2] [--batch 256]
 
 Both crop (padding 4), mirror and normalize the same generated images of CIFAR's size, and both deliver float batches
 on the device; they run one after the other in this process, a warm-up before each.
@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.table import HEADER, Row, end, machine, markdown
 from nern.config import Augmentation
 from nern.data.batches import ImageBatches
 from nern.data.prepared import ImageSet
 from nern.networks.torchvision_shim import import_torchvision
-from nern.provenance import processor
 from nern.seeding import generator
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -99,27 +99,29 @@ def rate(stream: Iterator[Tensor], seconds: float, device: torch.device) -> floa
     return count / (time.perf_counter() - start)
 
 
+def row(device: torch.device, *, batch: int = 256, workers: int = 2, count: int = 50_000, seconds: float = 5) -> Row:
+    """Both, one after the other, on one CPU thread of this process."""
+    torch.set_num_threads(1)
+    images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator(0, "benchmark"))
+    ours = rate(per_batch(images, batch, device), seconds, device)
+    theirs = rate(per_image(images, batch, workers, device), seconds, device)
+    what = f"augmented images, beside torchvision in a DataLoader with {workers} workers"
+    return Row(what, "images/s", ours, theirs, rate=True)
+
+
 def main() -> None:
     """Measure both and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--workers", type=int, default=2, help="processes of the DataLoader")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--images", type=int, default=50_000, help="how many to generate")
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
     device = torch.device(given.device)
-    images = torch.randint(256, (given.images, 3, 32, 32), dtype=torch.uint8, generator=generator(0, "benchmark"))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    print(f"torch {torch.__version__}, {name}, batch {given.batch}, {given.images} generated images of 3x32x32\n")
-    ours = rate(per_batch(images, given.batch, device), given.seconds, device)
-    theirs = rate(per_image(images, given.batch, given.workers, device), given.seconds, device)
-    print("| batches by | images/s | times |\n|---|---|---|")
-    print(f"| torchvision transforms, DataLoader, {given.workers} workers | {theirs:,.0f} | 1.0 |")
-    print(f"| nern, {given.device}, {given.threads} CPU thread(s) | {ours:,.0f} | {ours / theirs:.1f} |")
+    print(f"{machine(device)}, batch {given.batch}, 50,000 generated images of 3×32×32\n")
+    found = row(device, batch=given.batch, workers=given.workers, seconds=given.seconds)
+    print(markdown(HEADER, [found.cells()]))
 
 
 if __name__ == "__main__":
-    main()
+    end(main)

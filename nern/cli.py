@@ -1,4 +1,4 @@
-"""`nern`: one subcommand per stage, and `status`, `explain` and `schema`.
+"""`nern`: one subcommand per stage, and those that look at the matrix, its results and one cell.
 
 A user's mistake ends in one sentence on stderr and exit code 2, never in a traceback.
 """
@@ -112,6 +112,12 @@ def _status(arguments: argparse.Namespace) -> None:
     print(status.render(status.status(config, Path())))
 
 
+def _plan(arguments: argparse.Namespace) -> None:
+    from nern.report import plan
+
+    print(plan.render(plan.plan(_config(arguments))))
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     from nern.report import verify
 
@@ -196,6 +202,7 @@ def parser() -> argparse.ArgumentParser:
     command = add("table", _table, "write a table from the cells that are there")
     command.add_argument("name", help="a table of the configuration, conv_sizes, permutation_overhead or summary")
     add("status", _status, "list the matrix: done, running, failed, missing, with accuracy where known")
+    add("plan", _plan, "count the matrix's fits, with the GPU hours that the paper's fits took")
     add("verify", _verify, "check all results and tables against each other, the configuration and the code")
     command = add("explain", _explain, "print a cell's resolved settings, fingerprint and inputs")
     command.add_argument("cell", metavar="CELL", help=CELL)

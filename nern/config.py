@@ -172,6 +172,7 @@ class Protocol(Settings):
         "images", description="images; or noise: U[-1, 1] (paper), U[-2, 2] (2023 code), N(0, 1) (2022 code)"
     )
     distillation_gradient: bool = Field(True, description="false: no gradient through the network (2022 code)")
+    tf32: bool = Field(False, description="on a GPU: products and convolutions of a fit in TF32 (10-bit mantissa)")
     training: Phase = Phase()
     distillation: Phase | None = Field(None, description="a second phase after `training` (the decoupled protocol)")
     evaluate_every: CountOrZero = Field(5000, description="iterations between tests for best-on-test; 0: never")

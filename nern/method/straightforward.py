@@ -1,16 +1,19 @@
 """The distillation step as a plain program would write it: the oracle of the tests and the baseline of the benchmarks.
 
-Both networks are the original's modules as they are, feature maps come from hooks, all kernels are predicted with a
-graph and the others than the sampled ones cut off, and autograd goes through everything.
+Both networks are the original's modules as they are, with gradients wherever PyTorch keeps them by default, feature
+maps come from hooks, all kernels are predicted with a graph and the others than the sampled ones cut off, and autograd
+goes through everything.
 """
 
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from nern.config import Losses
+from nern.method.embedding import positional_embedding
 from nern.method.kernels import KernelLayout
 from nern.method.losses import feature_distillation_loss, output_distillation_loss, reconstruction_loss
 from nern.method.predictor import Predictor
@@ -19,7 +22,9 @@ from nern.method.predictor import Predictor
 class StraightforwardStep:
     """Gradients of the whole objective in a predictor's parameters, by autograd alone. ReLU networks only."""
 
-    def __init__(self, module: nn.Module, layers: list[str], predictor: Predictor, layout: KernelLayout) -> None:
+    def __init__(
+        self, module: nn.Module, layers: list[str], predictor: Predictor, layout: KernelLayout, coordinates: Tensor
+    ) -> None:
         """Set up the step.
 
         Args:
@@ -27,30 +32,35 @@ class StraightforwardStep:
             layers: names of its learnable convolutions.
             predictor: its parameters get the gradients.
             layout: between rows and weights.
+            coordinates: [n, 3] of all kernels.
         """
-        self.teacher, self.student = module.eval(), copy.deepcopy(module).eval()
+        self.teacher, self.student = copy.deepcopy(module).eval(), copy.deepcopy(module).eval()
         self.layers, self.predictor, self.layout = layers, predictor, layout
-        parameters = dict(module.named_parameters())
+        parameters = dict(self.teacher.named_parameters())
         self.original = [parameters[f"{name}.weight"].detach() for name in layers]
+        # it never changes, so the authors' code too computes it once
+        self.embedding = positional_embedding(coordinates, base=predictor.base, levels=predictor.levels)
 
-    def __call__(self, coordinates: Tensor, sampled: Tensor, images: Tensor, losses: Losses) -> Tensor:
-        """Set the gradients and return the loss.
+    def __call__(self, sampled: Tensor, images: Tensor, losses: Losses) -> Tensor:
+        """Set the gradients and return the loss. Where distillation weighs nothing no network is run.
 
         Args:
-            coordinates: [n, 3] of all kernels.
-            sampled: indices of the distinct kernels that get gradients.
+            sampled: indices of the kernels that get gradients.
             images: [b, C, H, W].
             losses: weights and ε.
         """
-        rows = self.predictor(coordinates)
-        chosen = torch.zeros(len(rows), 1, dtype=torch.bool).index_fill_(0, sampled, True)
+        first = self.predictor.linears[0]
+        rows = self.predictor.after_first(F.linear(self.embedding, first.weight, first.bias))
+        chosen = torch.zeros(len(rows), 1, dtype=torch.bool, device=rows.device).index_fill_(0, sampled, True)
         weights = self.layout.weights(torch.where(chosen, rows, rows.detach()))
-        replaced = {f"{name}.weight": weight for name, weight in zip(self.layers, weights, strict=True)}
-        teacher_logits, teacher_maps = maps_of(self.teacher, {}, images)
-        logits, maps = maps_of(self.student, replaced, images)
         loss = losses.reconstruction * reconstruction_loss(weights, self.original)
-        loss = loss + losses.alpha * output_distillation_loss(logits, teacher_logits.detach(), epsilon=losses.epsilon)
-        loss = loss + losses.beta * feature_distillation_loss(maps, [a.detach() for a in teacher_maps])
+        if losses.alpha or losses.beta:
+            replaced = {f"{name}.weight": weight for name, weight in zip(self.layers, weights, strict=True)}
+            wanted, wanted_maps = maps_of(self.teacher, {}, images)
+            logits, maps = maps_of(self.student, replaced, images)
+            output = output_distillation_loss(logits, wanted.detach(), epsilon=losses.epsilon)
+            features = feature_distillation_loss(maps, [each.detach() for each in wanted_maps])
+            loss = loss + losses.alpha * output + losses.beta * features
         self.predictor.zero_grad()
         loss.backward()
         return loss.detach()

@@ -88,3 +88,9 @@ def original_accuracy(task: str, network: str) -> Published | None:
     """The published accuracy of an original, in per cent, if there is one."""
     wanted = ("original_accuracy", task, network)
     return next((p for p in figures() if (p.kind, p.task, p.network) == wanted), None)
+
+
+def hours_per_fit(task: str) -> tuple[float, float] | None:
+    """The hours that the paper states for one fit of a task, from low to high, if it does: for CIFAR and ImageNet."""
+    found = next((p for p in figures() if p.kind == "fit_time" and task.rstrip("0123456789") == p.task), None)
+    return (found.low, found.high) if found and found.low is not None and found.high is not None else None

@@ -157,7 +157,8 @@ def run(config: Config, cell: Cell) -> None:
         NernError: an input is missing or does not fit, the folder is in use, or a loss is no longer finite.
     """
     folder = Path(cell.path)
-    device, workers = start_in_pieces(config.execution, config.execution.threads.fit)
+    tf32 = fit_settings(config, cell).protocol.tf32
+    device, workers = start_in_pieces(config.execution, config.execution.threads.fit, tf32=tf32)
     with checkpoint.exclusive(folder):
         fit = Fit(config, cell, device, workers)
         (folder / "failed.json").unlink(missing_ok=True)

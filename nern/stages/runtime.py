@@ -18,11 +18,11 @@ from nern.provenance import code_digest, git_commit, processor, versions
 log = logging.getLogger(__name__)
 
 
-def start(execution: Execution, threads: int) -> torch.device:
+def start(execution: Execution, threads: int, *, tf32: bool = False) -> torch.device:
     """Set up torch for one stage and return its device.
 
     Denormal floats are flushed to zero: early in a fit they make a CPU several times slower. Only deterministic
-    kernels are used and TF32 is off, so that the same inputs give the same bytes.
+    kernels are used, so that the same inputs give the same bytes, and TF32 only where a protocol asks for it.
 
     Raises:
         NernError: the device is not there.
@@ -32,8 +32,8 @@ def start(execution: Execution, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
     wanted = execution.device
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
@@ -46,9 +46,9 @@ def start(execution: Execution, threads: int) -> torch.device:
     return device
 
 
-def start_in_pieces(execution: Execution, threads: int) -> tuple[torch.device, Workers]:
+def start_in_pieces(execution: Execution, threads: int, *, tf32: bool = False) -> tuple[torch.device, Workers]:
     """`start` for a stage whose work is cut into pieces: on a CPU its workers have the threads, torch has one."""
-    device = start(execution, 1)
+    device = start(execution, 1, tf32=tf32)
     return device, Workers(threads if device.type == "cpu" else 1)
 
 

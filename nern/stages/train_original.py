@@ -21,6 +21,7 @@ from nern.method.smoothness import smoothness_loss
 from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
+from nern.networks.pretrained import pretrained_file
 from nern.provenance import code_digest
 from nern.seeding import derive
 from nern.stages.accuracy import predict
@@ -50,7 +51,7 @@ def run(config: Config, original: OriginalCell) -> None:
         accuracies: list[float] = []
         clock = Run(original.network, 1, save_every=config.execution.save_every)
         if settings.recipe.weights is not None:
-            path = expand(settings.recipe.weights, f"originals.{original.name}.weights")
+            path = _weights_file(settings.recipe.weights, original)
             load_weights(module, read_state_dict(path), str(path))
             inputs["weights"] = checkpoint.sha256(path)
             module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -82,6 +83,12 @@ def run(config: Config, original: OriginalCell) -> None:
         checkpoint.write_json(folder / "train.json", clock.record(device, config.execution.threads.train_original))
         checkpoint.State(folder, "").clear()
     log.info("%s: %.2f %% of %d test images", original.path, metrics["accuracy"], metrics["test_images"])
+
+
+def _weights_file(weights: str, original: OriginalCell) -> Path:
+    """The file to import, which torchvision's weights become once they are downloaded."""
+    kind, _, name = weights.partition(":")
+    return pretrained_file(name) if kind == "torchvision" else expand(weights, f"originals.{original.name}.weights")
 
 
 @contextlib.contextmanager

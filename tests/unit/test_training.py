@@ -55,8 +55,8 @@ class Problem:
         return [parameter.grad.clone() for parameter in self.predictor.parameters()]
 
     def oracle(self, sampled, losses):
-        step = StraightforwardStep(self.module, self.layers, self.predictor, self.layout)
-        step(self.coordinates, sampled, self.images, losses)
+        step = StraightforwardStep(self.module, self.layers, self.predictor, self.layout, self.coordinates)
+        step(sampled, self.images, losses)
         return self.gradients()
 
 

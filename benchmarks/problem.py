@@ -1,0 +1,115 @@
+"""What is measured: a ResNet for CIFAR's images, its kernels, and one phase of a fit by the paper's protocol."""
+
+import argparse
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nern.config import Execution, Phase
+from nern.errors import NernError
+from nern.method.embedding import kernel_coordinates
+from nern.method.kernels import KernelLayout
+from nern.method.optimizers import PredictorOptimizer
+from nern.method.predictor import CoordinateTable, Predictor, initialize
+from nern.method.training import training_sampler
+from nern.networks.cifar_resnet import CifarResNet
+from nern.networks.learnable import learnable_layers, weight_of
+from nern.networks.loading import load_weights, read_state_dict
+from nern.seeding import generator
+from nern.stages.runtime import start
+
+DEPTHS = {"resnet8": 8, "resnet20": 20, "resnet56": 56}
+BASE, LEVELS = 0.76, 40
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One problem and where it runs; the default phase has the paper's batch, kernels, losses and optimizer."""
+
+    network: str = "resnet20"
+    hidden: int = 160
+    phase: Phase = field(default_factory=Phase)
+    threads: int = 1
+    device: str = "cpu"
+    weights: Path | None = None
+    tf32: bool = False
+
+    def start(self, threads: int) -> torch.device:
+        """Set torch up as a stage does, with a number of CPU threads; returns the device."""
+        return start(Execution(device=self.device), threads, tf32=self.tf32)
+
+
+class Problem:
+    """Network, predictor, sampler and optimizer of a setting, and one batch of Gaussian images.
+
+    Args:
+        setting: what to build.
+        device: where.
+        dtype: of all floats.
+        size: side of the images in pixels.
+    """
+
+    def __init__(
+        self, setting: Setting, device: torch.device, dtype: torch.dtype = torch.float32, size: int = 32
+    ) -> None:
+        phase = setting.phase
+        torch.manual_seed(0)  # torch.nn draws its initial weights from the global generator
+        drawn = torch.randn(phase.batch, 3, size, size, generator=generator(0, "benchmark"))
+        self.module = _network(setting, drawn).to(device, dtype)
+        self.images = drawn.to(device, dtype).contiguous(memory_format=torch.channels_last)
+        self.layers = learnable_layers(self.module)
+        weights = [weight_of(self.module, name).detach() for name in self.layers]
+        stream = generator(0, "order")
+        orders = [torch.randperm(w.shape[0] * w.shape[1], generator=stream) for w in weights]
+        shapes = [(w.shape[0], w.shape[1], w.shape[2], w.shape[3]) for w in weights]
+        self.layout = KernelLayout(shapes, orders).to(device)
+        self.target = self.layout.rows(weights)
+        self.coordinates = kernel_coordinates([shape[:2] for shape in shapes]).to(device)
+        self.table = CoordinateTable(self.coordinates.cpu(), base=BASE, levels=LEVELS).to(device, dtype)
+        self.predictor = Predictor(setting.hidden, kernel_size=3, levels=LEVELS, base=BASE).to(device, dtype)
+        values = torch.cat([weight.flatten() for weight in weights])
+        initialize(self.predictor, self.table, values.mean(), values.std(), generator(0, "initialization"))
+        self.losses = phase.losses
+        self.sampler = training_sampler(phase, self.layout, self.target, 0)
+        self.optimizer = PredictorOptimizer(self.predictor, phase.optimizer)
+
+
+@torch.no_grad()
+def _network(setting: Setting, images: Tensor) -> nn.Module:
+    """The given checkpoint, or random weights with the batch statistics of the images, so that no map dies out."""
+    module = CifarResNet(DEPTHS[setting.network], classes=10, shortcut="A")
+    if setting.weights is not None:
+        load_weights(module, read_state_dict(setting.weights), str(setting.weights))
+        return module.eval()
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+    module.train()(images)
+    return module.eval()
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a setting."""
+    parser.add_argument("--network", choices=sorted(DEPTHS), default="resnet20", help="with zero-padding shortcuts")
+    parser.add_argument("--weights", type=Path, help="a state dict of the network; without one, random weights")
+    parser.add_argument("--hidden", type=int, default=160, help="hidden size of the predictor")
+    parser.add_argument("--kernels", type=int, default=4096, help="kernels that get gradients in a step")
+    parser.add_argument("--batch", type=int, default=256, help="images in a step")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="CPU threads")
+
+
+def setting_of(options: argparse.Namespace) -> Setting:
+    """The setting that the options choose.
+
+    Raises:
+        NernError: a number is below 1.
+    """
+    for name in ("hidden", "kernels", "batch", "threads"):
+        if getattr(options, name) < 1:
+            raise NernError(f"--{name} {getattr(options, name)}: must be at least 1")
+    phase = Phase.model_validate({"batch": options.batch, "sampling": {"kernels": options.kernels}})
+    return Setting(options.network, options.hidden, phase, options.threads, options.device, weights=options.weights)

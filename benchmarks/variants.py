@@ -1,0 +1,136 @@
+"""The training step here and as a plain program writes it: the same gradients by different means."""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.problem import Problem, Setting
+from nern.config import Losses
+from nern.method.distillation import distillation_gradient
+from nern.method.embedding import positional_embedding
+from nern.method.sampling import Sample
+from nern.method.straightforward import StraightforwardStep
+from nern.method.training import PredictorStep
+from nern.method.workers import Workers
+from nern.networks.graph import FunctionalNetwork
+
+Gradient = Callable[[Sample], object]
+"""Sets the gradients of a problem's predictor for one sample of its kernels."""
+Work = Callable[[int], None]
+"""One iteration, by its number."""
+
+RECONSTRUCTION = Losses(alpha=0, beta=0)
+RATE = 1e-4
+"""Learning rate of the measured iterations: what it is changes no time."""
+
+
+def distillation(problem: Problem, workers: Workers) -> Gradient:
+    """The full step of a fit (nern.stages.fit)."""
+    forward = PredictorStep(problem.predictor, problem.table, problem.layout, problem.target, workers)
+    network = FunctionalNetwork(problem.module, problem.layers)
+    with torch.no_grad():
+        teacher = network.fold(network.kernels)
+
+    def distiller(images: Tensor, kernels: list[Tensor], losses: Losses) -> tuple[list[Tensor], Tensor, Tensor]:
+        return distillation_gradient(
+            network,
+            images,
+            teacher,
+            kernels,
+            alpha=losses.alpha,
+            beta=losses.beta,
+            epsilon=losses.epsilon,
+            workers=workers,
+        )
+
+    return lambda sample: forward.distill(sample, problem.losses, problem.images, distiller)
+
+
+def reconstruction(problem: Problem, workers: Workers) -> Gradient:
+    """The step of a fit on L_recon alone."""
+    forward = PredictorStep(problem.predictor, problem.table, problem.layout, problem.target, workers)
+    return lambda sample: forward.reconstruct(sample, RECONSTRUCTION)
+
+
+def plain_distillation(problem: Problem, _: Workers) -> Gradient:
+    """The full step by modules and autograd, in PyTorch's default layout of images."""
+    step, images = _straightforward(problem), problem.images.contiguous()
+    return lambda sample: step(sample.indices, images, problem.losses)
+
+
+def plain_reconstruction(problem: Problem, _: Workers) -> Gradient:
+    """L_recon by modules and autograd as the paper does it: all kernels predicted, the sampled ones get gradients."""
+    step = _straightforward(problem)
+    return lambda sample: step(sample.indices, problem.images, RECONSTRUCTION)
+
+
+def sampled_reconstruction(problem: Problem, _: Workers) -> Gradient:
+    """The algorithm of `reconstruction` by modules and autograd: the sample alone is predicted."""
+    predictor, target, mask = problem.predictor, problem.target, problem.layout.mask(problem.target.device)
+    embedding = positional_embedding(problem.coordinates, base=predictor.base, levels=predictor.levels)
+    first, factor = predictor.linears[0], 1 if mask is None else mask
+
+    def predicted(rows: Tensor) -> Tensor:
+        return predictor.after_first(F.linear(rows, first.weight, first.bias))
+
+    with torch.no_grad():
+        errors = ((predicted(embedding) - target) * factor).square().sum(1)
+
+    def gradient(sample: Sample) -> Tensor:
+        indices = sample.indices
+        error = predicted(embedding[indices]) - target[indices]
+        squared = (error if mask is None else error * mask[indices]).square().sum(1)
+        errors[indices] = squared.detach()
+        own = (squared if sample.weights is None else squared * sample.weights).sum()
+        loss = ((errors.sum() - own.detach() + own) / problem.layout.parameters).sqrt()
+        predictor.zero_grad()
+        loss.backward()
+        return loss.detach()
+
+    return gradient
+
+
+def _straightforward(problem: Problem) -> StraightforwardStep:
+    return StraightforwardStep(problem.module, problem.layers, problem.predictor, problem.layout, problem.coordinates)
+
+
+VARIANTS: dict[str, Callable[[Problem, Workers], Gradient]] = {
+    "distillation": distillation,
+    "distillation, straightforward": plain_distillation,
+    "reconstruction": reconstruction,
+    "reconstruction, straightforward": plain_reconstruction,
+    "reconstruction, autograd on the sample": sampled_reconstruction,
+}
+
+
+def prepared(setting: Setting, name: str) -> Work:
+    """A whole iteration of a variant: sampling, gradients and the optimizer; sets up torch's threads for it."""
+    in_pieces = VARIANTS[name] in (distillation, reconstruction)
+    device = setting.start(1 if in_pieces else setting.threads)
+    problem = Problem(setting, device)
+    return iteration(problem, VARIANTS[name](problem, Workers(setting.threads if device.type == "cpu" else 1)))
+
+
+def iteration(problem: Problem, gradient: Gradient) -> Work:
+    """Sampling, gradients and the optimizer."""
+
+    def work(step: int) -> None:
+        gradient(problem.sampler.draw(step))
+        problem.optimizer.step(RATE)
+
+    return work
+
+
+def matrix_product(setting: Setting, size: int) -> Work:
+    """One product of two square matrices, size³ multiplications and additions."""
+    device = setting.start(setting.threads)
+    left, right = (torch.randn(size, size, device=device) / math.sqrt(size) for _ in range(2))
+    out = torch.empty_like(left)
+
+    def work(_: int) -> None:
+        torch.mm(left, right, out=out)
+
+    return work

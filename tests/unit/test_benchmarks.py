@@ -1,0 +1,127 @@
+"""The benchmarks measure what they say: operations counted by hand, and the same gradients from every variant."""
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import flops, table, timing, variants
+from benchmarks.problem import Problem, Setting
+from nern.config import Phase
+from nern.errors import NernError
+from nern.method.workers import Workers
+
+PHASE = Phase.model_validate({"batch": 3, "sampling": {"kernels": 300, "uniform_probability": 0}})
+
+
+def problem(dtype=torch.float32, phase=PHASE):
+    return Problem(Setting(network="resnet8", hidden=12, phase=phase), torch.device("cpu"), dtype, size=8)
+
+
+def test_operations_of_convolutions_by_hand():
+    # 5 filters on 4 channels by 3×3 at 16×16 places; 6 filters on 5 / 5 channels each by 1×1 at 8×8 places; 2 images
+    module = nn.Sequential(nn.Conv2d(4, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 10, 1, stride=2, groups=5))
+    assert flops.convolutions(module, torch.zeros(2, 4, 16, 16)) == [
+        2 * (2 * 5 * 16 * 16) * (4 * 9),
+        2 * (2 * 10 * 8 * 8) * 1,
+    ]
+
+
+def test_operations_of_a_resnet8_by_hand():
+    # per image: 8×8, 4×4 and 2×2 places with 16, 32 and 64 filters
+    first = 64 * 16 * 3 * 9
+    others = 64 * 2 * 16 * 16 * 9 + 16 * (32 * 16 + 32 * 32) * 9 + 4 * (64 * 32 + 64 * 64) * 9
+    assert flops.networks(problem()) == 3 * 2 * (4 * (first + others) - first)
+
+
+def test_operations_of_the_predictor_by_hand():
+    ours = problem()
+    later = 3 * 12 * 12 + 12 * 9
+    # 7 layers, up to 64 filters and up to 64 channels are distinct; 80 sines and cosines each
+    first = (7 + 64 + 64) * 80 * 12
+    assert flops.reconstruction(ours) == 2 * (300 * later + first) + 2 * (2 * 300 * later + first)
+    everything = len(ours.target)
+    assert everything == 16 * 3 + 2 * 16 * 16 + 32 * 16 + 32 * 32 + 64 * 32 + 64 * 64
+    assert flops.distillation(ours) - flops.networks(ours) == 2 * (everything * later + first) + 2 * (
+        2 * 300 * later + first
+    )
+
+
+@pytest.fixture
+def double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (variants.distillation, variants.plain_distillation),
+        (variants.reconstruction, variants.plain_reconstruction),
+        (variants.reconstruction, variants.sampled_reconstruction),
+    ],
+)
+def test_a_variant_and_its_baseline_have_equal_gradients(double, ours, theirs):
+    losses = PHASE.losses.model_copy(update={"alpha": 0.3, "beta": 0.7})
+    made = problem(torch.float64, PHASE.model_copy(update={"losses": losses}))
+    sample = made.sampler.draw(0)
+    assert len(sample.indices.unique()) < 300  # drawn by magnitude: some kernels twice
+    found = []
+    for variant in (ours, theirs):
+        variant(made, Workers())(sample)
+        found.append([parameter.grad.clone() for parameter in made.predictor.parameters()])
+    scale = max(gradient.abs().max().item() for gradient in found[1])
+    assert scale > 0
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9 * scale)
+
+
+def test_remembered_errors_keep_the_two_sampled_variants_together(double):
+    """Iterations, not one step: the tables of errors must go stale in the same way."""
+    ends = []
+    for variant in (variants.reconstruction, variants.sampled_reconstruction):
+        made = problem(torch.float64)
+        work = variants.iteration(made, variant(made, Workers()))
+        for step in range(4):
+            work(step)
+        ends.append([parameter.detach() for parameter in made.predictor.parameters()])
+    for one, other in zip(*ends, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_timers_take_turns_after_a_warm_up():
+    calls = []
+
+    def timer(name, seconds):
+        return lambda steps: calls.append((name, steps)) or seconds
+
+    found = timing.in_turns({"a": timer("a", 0.1), "b": timer("b", 2.0)}, repeats=2, turn=0.3)
+    assert found == {"a": [0.1, 0.1], "b": [2.0, 2.0]}
+    assert calls == [("a", 2), ("a", 1), ("b", 2), ("b", 1), *[("a", 3), ("b", 1)] * 2]
+
+
+def test_a_mistake_in_a_process_of_its_own_is_the_same_sentence(tmp_path):
+    setting = Setting(weights=tmp_path / "missing.th")
+    with pytest.raises(NernError, match=r"missing\.th: there is no such file"):
+        timing.compete({"a": (variants.prepared, setting, "reconstruction")}, "cpu", 1)
+
+
+def test_peaks_of_processes_do_not_mix():
+    found = timing.compete({"large": (allocated, 400), "small": (allocated, 1)}, "cpu", 1)
+    assert found["large"].peak - found["small"].peak > 300
+
+
+def allocated(mebibytes):
+    kept = torch.ones(mebibytes * 2**18)
+    return lambda step: kept.add_(1)
+
+
+def test_more_is_better_for_rates_and_less_for_times():
+    assert table.Row("", "ms", here=2, baseline=6).ratio == 3
+    assert table.Row("", "images/s", here=6, baseline=2, rate=True).ratio == 3
+    assert table.Row("", "ms", here=3, bound=2).cells()[4] == "2.00 (×1.50)"
+
+
+@pytest.mark.parametrize(("value", "text"), [(1234.5, "1,234"), (12.34, "12.3"), (0.01234, "0.0123"), (5, "5.00")])
+def test_numbers_have_three_digits(value, text):
+    assert table.number(value) == text

@@ -1,0 +1,27 @@
+"""How a stage sets torch up."""
+
+import pytest
+import torch
+
+from nern.config import Execution
+from nern.errors import NernError
+from nern.stages.runtime import start
+
+
+@pytest.fixture(autouse=True)
+def _put_back():
+    yield
+    start(Execution(device="cpu"), 1)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_tf32_only_where_a_protocol_asks_for_it(asked):
+    start(Execution(device="cpu"), 1, tf32=asked)
+    assert torch.backends.cuda.matmul.allow_tf32 is asked
+    assert torch.backends.cudnn.allow_tf32 is asked
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_sentence():
+    with pytest.raises(NernError, match=r"execution.device: cuda asked for, but torch sees 0 GPUs"):
+        start(Execution(device="cuda"), 1)
