@@ -109,7 +109,12 @@ def _status(arguments: argparse.Namespace) -> None:
     from nern.report import status
 
     config = _config(arguments)
-    print(status.render(status.status(config, Path())))
+    if arguments.watch:
+        from nern.report import watch
+
+        watch.watch(config, Path(), arguments.every)
+    else:
+        print(status.render(status.status(config, Path())))
 
 
 def _plan(arguments: argparse.Namespace) -> None:
@@ -201,7 +206,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("name", help="a figure of the configuration")
     command = add("table", _table, "write a table from the cells that are there")
     command.add_argument("name", help="a table of the configuration, conv_sizes, permutation_overhead or summary")
-    add("status", _status, "list the matrix: done, running, failed, missing, with accuracy where known")
+    command = add("status", _status, "list the matrix: done, running, failed, missing, with accuracy where known")
+    command.add_argument("--watch", action="store_true", help="show what runs, with rate and time left, until Ctrl-C")
+    command.add_argument("--every", type=_positive, default=5, metavar="S", help="seconds between looks (default: 5)")
     add("plan", _plan, "count the matrix's fits, with the GPU hours that the paper's fits took")
     add("verify", _verify, "check all results and tables against each other, the configuration and the code")
     command = add("explain", _explain, "print a cell's resolved settings, fingerprint and inputs")

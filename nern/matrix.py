@@ -27,6 +27,8 @@ from nern.config import (
 from nern.errors import NernError
 
 RESULTS = "results"
+PROGRESS = "progress.json"
+"""How far the stage is that works in a folder. Only there while it runs, or after it was killed."""
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _CELL = re.compile(
     rf"{RESULTS}/(?P<task>{_NAME})/(?P<network>{_NAME})/(?P<smoothing>none|in-filter|cross-filter)"

@@ -1,11 +1,15 @@
 """What the matrix costs: cells of each task, and GPU hours at the speed that the paper states."""
 
+import math
+from typing import Any
+
 import pandas as pd
-from tabulate import tabulate
 
 from nern.config import Config
 from nern.matrix import all_cells, original_of
 from nern.report import published
+from nern.report.document import DASH, Column, Grid, Text
+from nern.report.render_markdown import pipe_table
 
 COLUMNS = ("task", "originals", "permutations", "fits", "hours_low", "hours_high")
 
@@ -31,16 +35,13 @@ def render(frame: pd.DataFrame) -> str:
     """The frame of `plan` as a Markdown table with a line of sums."""
     counts = ["originals", "permutations", "fits"]
     lines = [[row.task, *(f"{getattr(row, name):,}" for name in counts), _hours(row)] for row in frame.itertuples()]
-    known = frame.dropna()
     if len(frame) > 1:
-        total = known[["hours_low", "hours_high"]].sum()
-        lines.append(["all", *(f"{frame[name].sum():,}" for name in counts), _hours(total)])
-    headers = ["Task", "Originals", "Permutations", "Fits", "GPU hours at the paper's speed (RTX 3090)"]
-    align = ("left", "right", "right", "right", "right")
-    text: str = tabulate(lines, headers=headers, tablefmt="pipe", disable_numparse=True, colalign=align)
-    return text
+        lines.append(["all", *(f"{frame[name].sum():,}" for name in counts), _hours(frame.dropna().sum())])
+    columns = [Column("Task", numeric=False), *(Column(name.capitalize()) for name in counts)]
+    columns.append(Column("GPU hours at the paper's speed (RTX 3090)"))
+    return pipe_table(Grid("", columns, [[Text(value) for value in line] for line in lines], []))
 
 
-def _hours(row: object) -> str:
-    low, high = (float(getattr(row, name)) for name in ("hours_low", "hours_high"))
-    return f"{low:,.0f}–{high:,.0f}" if low == low and high > 0 else "–"
+def _hours(row: Any) -> str:
+    low, high = float(row.hours_low), float(row.hours_high)
+    return DASH if math.isnan(low) or high == 0 else f"{low:,.0f}–{high:,.0f}"

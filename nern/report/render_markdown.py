@@ -16,11 +16,12 @@ def markdown(document: Document) -> str:
     for index, grid in enumerate(document.grids):
         if index:
             parts.append(f"## {_escape(grid.title)}")
-        parts += [_pipe_table(grid), _notes(grid)]
+        parts += [pipe_table(grid), _notes(grid)]
     return "\n\n".join(parts) + "\n"
 
 
-def _pipe_table(grid: Grid) -> str:
+def pipe_table(grid: Grid) -> str:
+    """A grid as a pipe table, without its notes."""
     table: str = tabulate.tabulate(
         [[_cell(text) for text in row] for row in grid.rows],
         headers=[_escape(column.alone or column.name) for column in grid.columns],

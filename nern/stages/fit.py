@@ -194,7 +194,9 @@ def train(fit: Fit, folder: Path, save_every: float) -> Run:
         done, seconds = int(saved[1]["done"]), float(saved[1]["seconds"])
         fit.rows = json.loads(saved[1]["rows"])
         log.info("%s: resumes at iteration %d of %d", fit.cell.path, done, fit.total)
-    clock = Run(f"h{fit.cell.hidden} seed{fit.cell.seed}", fit.total, done=done, seconds=seconds, save_every=save_every)
+    name = f"h{fit.cell.hidden} seed{fit.cell.seed}"
+    clock = Run(folder, name, fit.total, done=done, seconds=seconds, save_every=save_every)
+    clock.best = max((float(row[-1]) for row in fit.rows if row[-1] is not None), default=None)
     with contextlib.closing(clock):
         for stretch in fit.stretches:
             steps = range(max(done - stretch.first, 0), stretch.phase.iterations)
@@ -226,13 +228,13 @@ def _run_phase(
                 losses = fit.forward.reconstruct(sample, phase.losses)
             optimizer.step(lr)
             done = stretch.first + step + 1
-            tested = _is_test(fit, done)
-            if tested or done % every == 0 or done == fit.total:
-                fit.rows.append([done, stretch.name, lr, *_values(losses), fit.test() if tested else None])
-            shown = clock.wants_line()
-            if shown or tested or fit.device.type == "cpu" or done % 100 == 0:
+            accuracy = {"accuracy": fit.test()} if _is_test(fit, done) else {}
+            if accuracy or done % every == 0 or done == fit.total:
+                fit.rows.append([done, stretch.name, lr, *_values(losses), accuracy.get("accuracy")])
+            shown = bool(accuracy) or clock.wants_line()
+            if shown or fit.device.type == "cpu" or done % 100 == 0:
                 _stop_if_not_finite(fit, losses, done)
-            clock.step(done, **({"loss": losses.reconstruction.item()} if shown else {}))
+            clock.step(done, **({"loss": losses.reconstruction.item()} | accuracy if shown else {}))
             # never at a phase's end: the next phase begins with an optimizer of its own
             if step + 1 < phase.iterations and clock.wants_save():
                 _stop_if_not_finite(fit, losses, done)

@@ -2,16 +2,20 @@
 
 import datetime
 import logging
+import math
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from nern import checkpoint
 from nern.config import Execution
 from nern.errors import NernError
+from nern.matrix import PROGRESS
 from nern.method.workers import Workers
 from nern.provenance import code_digest, git_commit, processor, versions
 
@@ -68,19 +72,27 @@ def provenance(stage: str, inputs: dict[str, str]) -> dict[str, Any]:
 
 
 class Run:
-    """Wall time of a stage over all its attempts, and its progress: a bar on a terminal, plain lines in a log."""
+    """Wall time of a stage over all its attempts, and its progress.
 
-    def __init__(self, name: str, total: int, *, done: int = 0, seconds: float = 0.0, save_every: float) -> None:
+    Progress is a bar on a terminal, plain lines in a log, and `progress.json` in the stage's folder while it runs.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, total: int, *, done: int = 0, seconds: float = 0.0, save_every: float
+    ) -> None:
         """Start the clock.
 
         Args:
+            folder: of the stage's results.
             name: shown before the numbers.
             total: steps of the whole stage.
             done: steps that an earlier attempt saved.
             seconds: wall time of the earlier attempts, up to the state that this one resumes.
             save_every: seconds between saved states.
         """
+        self.file = folder / PROGRESS
         self.name, self.total, self.first, self.seconds_before = name, total, done, seconds
+        self.best: float | None = None
         self.started = self.saved = self.printed = time.monotonic()
         self.save_every = save_every
         self.bar = tqdm(total=total, initial=done, desc=name, unit="it", disable=not sys.stderr.isatty(), leave=False)
@@ -95,16 +107,21 @@ class Run:
         return time.monotonic() - self.printed >= (1.0 if not self.bar.disable else 10.0)
 
     def step(self, done: int, **values: float) -> None:
-        """Tell that `done` steps are behind us; with values, show them."""
+        """Tell that `done` steps are behind us; with values, such as `loss` and a test's `accuracy`, show them."""
         self.bar.update(done - self.bar.n if not self.bar.disable else 0)
         if not values:
             return
         self.printed = time.monotonic()
+        if "accuracy" in values:
+            self.best = max(values["accuracy"], -math.inf if self.best is None else self.best)
+        rate = (done - self.first) / max(self.printed - self.started, 1e-9)
+        left = datetime.timedelta(seconds=round((self.total - done) / max(rate, 1e-9)))
+        finite = {key: value for key, value in values.items() if math.isfinite(value)}
+        progress = {"done": done, "total": self.total, "rate": rate, "seconds_left": left.total_seconds()}
+        checkpoint.write_json(self.file, progress | {"best_on_test_accuracy": self.best} | finite)
         if not self.bar.disable:
             self.bar.set_postfix({key: f"{value:.4g}" for key, value in values.items()})
             return
-        rate = (done - self.first) / max(self.printed - self.started, 1e-9)
-        left = datetime.timedelta(seconds=round((self.total - done) / max(rate, 1e-9)))
         shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
         log.info("%s: %d/%d, %.1f it/s, ETA %s, %s", self.name, done, self.total, rate, left, shown)
 
@@ -116,8 +133,9 @@ class Run:
         return True
 
     def close(self) -> None:
-        """Take the bar off the terminal."""
+        """Take the bar off the terminal, and the progress out of the folder."""
         self.bar.close()
+        self.file.unlink(missing_ok=True)
 
     def record(self, device: torch.device, threads: int) -> dict[str, Any]:
         """What differs from run to run; kept apart from metrics, which are equal byte for byte."""

@@ -49,7 +49,7 @@ def run(config: Config, original: OriginalCell) -> None:
         with _seeded(settings.recipe):
             module = build_network(config, original.task, original.network)
         accuracies: list[float] = []
-        clock = Run(original.network, 1, save_every=config.execution.save_every)
+        clock = Run(folder, original.network, 1, save_every=config.execution.save_every)
         if settings.recipe.weights is not None:
             path = _weights_file(settings.recipe.weights, original)
             load_weights(module, read_state_dict(path), str(path))
@@ -149,20 +149,21 @@ class Training:
             self.accuracies = json.loads(saved[1]["accuracies"])
             self._restore(saved[0])
             log.info("%s: resumes at step %d of %d", self.original.path, done, self.total)
-        clock = Run(self.original.network, self.total, done=done, seconds=seconds, save_every=save_every)
+        clock = Run(folder, self.original.network, self.total, done=done, seconds=seconds, save_every=save_every)
+        clock.best = max(self.accuracies, default=None)
         self.module.train()
         with contextlib.closing(clock), self.images:
             for step in range(done, self.total):
                 loss = self._step(step)
-                if clock.wants_line() or (step + 1) % self.per_epoch == 0:
+                if (step + 1) % self.per_epoch == 0:
+                    self._stop_if_not_finite(loss, step + 1)
+                    self.accuracies.append(predict(self.module, self.tests, Workers()).top(1))
+                    clock.step(step + 1, loss=loss.item(), accuracy=self.accuracies[-1])
+                elif clock.wants_line():
                     self._stop_if_not_finite(loss, step + 1)
                     clock.step(step + 1, loss=loss.item())
                 else:
                     clock.step(step + 1)
-                if (step + 1) % self.per_epoch == 0:
-                    self.accuracies.append(predict(self.module, self.tests, Workers()).top(1))
-                    epoch = len(self.accuracies)
-                    log.info("%s: epoch %d, test %.2f %%", self.original.network, epoch, self.accuracies[-1])
                 if step + 1 < self.total and clock.wants_save():
                     facts = {"done": str(step + 1), "seconds": repr(clock.seconds)}
                     state.save(self._tensors(), facts | {"accuracies": json.dumps(self.accuracies)})

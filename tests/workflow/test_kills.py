@@ -124,9 +124,9 @@ def test_a_power_cut_between_any_two_writes_loses_nothing(run, monkeypatch):
     wanted, total = contents(CELL, names), calls
     assert total > 40
     # every write is followed by two: of the file and of its folder; the last ones are the results
-    for last in (1, 2, 3, *range(8, total - 10, 5), *range(total - 10, total + 1)):
+    for cut in (1, 2, 3, *range(8, total - 10, 5), *range(total - 10, total + 1)):
         shutil.rmtree(CELL)
-        calls = 0
+        calls, last = 0, cut
         with pytest.raises(PowerCut):
             fit_and_evaluate()
         fit_and_evaluate()

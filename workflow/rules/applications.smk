@@ -15,6 +15,8 @@ rule prune:
     threads: THREADS.evaluate
     resources:
         gpu=GPU,
+        mem_mb=memory,
+        runtime=60,
     message:
         "Prune {params.path}"
     shell:
@@ -37,6 +39,8 @@ rule importance:
     threads: THREADS.evaluate
     resources:
         gpu=GPU,
+        mem_mb=memory,
+        runtime=60,
     message:
         "Weigh the filters of {params.path}"
     shell:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
-from nern import matrix
+from nern import matrix, requests
 from nern.checkpoint import write_text
 from nern.config import fingerprint
 from nern.config import parse as parse_config
@@ -49,6 +49,19 @@ if not CONFIG_FILE.exists():
 shell.prefix(
     f'set -euo pipefail; nern() {{{{ "{sys.executable}" -m nern "$@" --config "{CONFIG_FILE}"; }}}}; '
 )
+
+
+# What a rule asks a cluster for; a retry resumes, and asks for more.
+def minutes(function, *arguments):
+    """`runtime` of a rule, by a function of nern.requests."""
+    return lambda wildcards, attempt: attempt * checked(
+        function, *(argument(wildcards) for argument in arguments)
+    )
+
+
+def memory(wildcards, attempt):
+    """`mem_mb` of a rule that works with a task's images."""
+    return attempt * checked(requests.mebibytes, wildcards.task)
 
 
 CELL = "results/{task}/{network}/{mode}/h{hidden}/{variant}/seed{seed}"

@@ -18,6 +18,8 @@ rule fit:
     threads: THREADS.fit
     resources:
         gpu=GPU,
+        mem_mb=memory,
+        runtime=minutes(requests.fit_minutes, cell_of),
     priority: 1
     message:
         "Fit {params.path}"
@@ -38,6 +40,8 @@ rule evaluate:
     threads: THREADS.evaluate
     resources:
         gpu=GPU,
+        mem_mb=memory,
+        runtime=30,
     priority: 4
     message:
         "Evaluate {params.path}"

@@ -7,6 +7,9 @@ rule prepare_data:
             checked(matrix.data_settings, wildcards.task)
         ),
         code=code_digest("nern.stages.prepare_data"),
+    resources:
+        mem_mb=memory,
+        runtime=120,
     log:
         "logs/{task}/prepare_data.log",
     message:
@@ -34,6 +37,8 @@ rule train_original:
     threads: THREADS.train_original
     resources:
         gpu=GPU,
+        mem_mb=memory,
+        runtime=minutes(requests.original_minutes, original_of),
     priority: 3
     message:
         "Train or import {wildcards.network} on {wildcards.task} ({wildcards.original})"
@@ -57,6 +62,9 @@ rule permute:
     log:
         "logs/{task}/{network}/originals/{original}/permute-{mode}.log",
     threads: THREADS.permute
+    resources:
+        mem_mb=4000,
+        runtime=60,
     priority: 2
     message:
         "Order the kernels of {wildcards.network} ({wildcards.original}): {wildcards.mode}"

@@ -1,0 +1,45 @@
+"""What a job asks a cluster for: minutes and memory, scaled to its cell. Generous: a queue ends what takes longer."""
+
+import math
+
+from nern.config import Config, FolderImages, Phase
+from nern.matrix import Cell, OriginalCell, original_settings, protocol_of, task_of
+
+STEP_SECONDS = 3 * 3600 / 70_000
+"""Of a step on 256 images of 32×32: the paper's longest CIFAR fit on one RTX 3090."""
+STEP_PIXELS = 256 * 32 * 32
+EPOCH_MINUTES = 2
+"""Of an original on CIFAR's 50,000 images."""
+START_MINUTES = 20
+"""Starting, reading images, testing."""
+
+
+def fit_minutes(config: Config, cell: Cell) -> int:
+    """Minutes of a fit: its iterations at the paper's speed, in proportion to the images of a step."""
+    protocol, pixels = protocol_of(config, cell), _side(config, cell.task) ** 2
+    phases = [protocol.training] + ([protocol.distillation] if protocol.distillation else [])
+    seconds = sum(_seconds(phase, pixels) for phase in phases)
+    return START_MINUTES + math.ceil(seconds / 60)
+
+
+def _seconds(phase: Phase, pixels: int) -> float:
+    return phase.iterations * STEP_SECONDS * max(1.0, phase.batch * pixels / STEP_PIXELS)
+
+
+def original_minutes(config: Config, original: OriginalCell) -> int:
+    """Minutes of an original: of its epochs, or of reading the weights to import."""
+    recipe = original_settings(config, original).recipe
+    scale = max(1.0, (_side(config, original.task) / 32) ** 2)
+    return START_MINUTES + (0 if recipe.weights else math.ceil(recipe.epochs * EPOCH_MINUTES * scale))
+
+
+def mebibytes(config: Config, task: str) -> int:
+    """Memory of a stage that works with a task's images, in MiB, with what each process that decodes images needs."""
+    images = task_of(config, task).images
+    return 6_000 + (1_500 * images.workers if isinstance(images, FolderImages) and images.streaming else 0)
+
+
+def _side(config: Config, task: str) -> int:
+    """The side of a task's images in pixels; CIFAR's where only the files say."""
+    images = task_of(config, task).images
+    return images.size if isinstance(images, FolderImages) else 32
