@@ -110,9 +110,14 @@ def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Tensors and text as one safetensors file with a checksum of its content; atomic."""
+    write_bytes(path, tensor_bytes(tensors, metadata))
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The content of the file that `write_tensors` writes; equal tensors and text give equal bytes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     marked = dict(metadata) | {"sha256": _digest(plain, metadata)}
-    write_bytes(path, _ordered_save(plain, marked))
+    return _ordered_save(plain, marked)
 
 
 def _ordered_save(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:

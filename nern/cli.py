@@ -150,6 +150,33 @@ def _explain(arguments: argparse.Namespace) -> None:
     print(json.dumps(explained, indent=2, ensure_ascii=False))
 
 
+def _pack(arguments: argparse.Namespace) -> None:
+    from nern.matrix import Cell
+    from nern.stages import pack
+
+    print(pack.pack(_config(arguments), Cell.parse(arguments.cell), arguments.file))
+
+
+def _unpack(arguments: argparse.Namespace) -> None:
+    from nern.stages import pack
+
+    print(pack.unpack(arguments.packed, arguments.file))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from nern.matrix import Cell
+    from nern.stages import pack
+
+    print(pack.export(_config(arguments), Cell.parse(arguments.cell), arguments.file))
+
+
+def _plot(arguments: argparse.Namespace) -> None:
+    from nern.matrix import Cell
+    from nern.report.figures import cell
+
+    print(cell.write(_config(arguments), Cell.parse(arguments.cell), Path()))
+
+
 def _schema(arguments: argparse.Namespace) -> None:
     print(json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False))
 
@@ -166,7 +193,7 @@ def parser() -> argparse.ArgumentParser:
     def add(name: str, handler: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.set_defaults(handler=handler, stage=name.replace("-", "_"))
-        if name != "schema":
+        if name not in ("schema", "unpack"):
             command.add_argument(
                 "--config",
                 nargs="+",
@@ -213,6 +240,17 @@ def parser() -> argparse.ArgumentParser:
     add("verify", _verify, "check all results and tables against each other, the configuration and the code")
     command = add("explain", _explain, "print a cell's resolved settings, fingerprint and inputs")
     command.add_argument("cell", metavar="CELL", help=CELL)
+    command = add("plot", _plot, "draw a cell's losses, errors by layer and kernels into its folder")
+    command.add_argument("cell", metavar="CELL", help=CELL)
+    command = add("export", _export, "write a cell's reconstructed network as a state dict")
+    command.add_argument("cell", metavar="CELL", help=CELL)
+    command.add_argument("file", type=Path, metavar="FILE.safetensors")
+    command = add("pack", _pack, "write a cell's predictor, permutation and other parameters as one file")
+    command.add_argument("cell", metavar="CELL", help=CELL)
+    command.add_argument("file", type=Path, metavar="FILE.nern")
+    command = add("unpack", _unpack, "write the reconstructed network of a packed file as a state dict")
+    command.add_argument("packed", type=Path, metavar="FILE.nern")
+    command.add_argument("file", type=Path, metavar="FILE.safetensors")
     add("schema", _schema, "print the JSON schema of the configuration")
     return main_parser
 

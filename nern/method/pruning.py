@@ -4,6 +4,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from nern.method.bits import pack_flags, unpack_flags
+
 
 def prune(weights: dict[str, Tensor], sparsity: float) -> dict[str, Tensor]:
     """The weights with the smallest of all matrices set to zero; biases stay.
@@ -31,7 +33,7 @@ def pack(weights: dict[str, Tensor]) -> bytes:
     for name, weight in weights.items():
         nonzero = weight.flatten() != 0
         if weight.dim() == 2 and 32 * int((~nonzero).sum()) > weight.numel():
-            packed[f"{name}.mask"] = _bits(nonzero)
+            packed[f"{name}.mask"] = pack_flags(nonzero)
             packed[f"{name}.values"] = weight.flatten()[nonzero].contiguous()
             packed[f"{name}.shape"] = torch.tensor(weight.shape, dtype=torch.int32)
         else:
@@ -48,21 +50,8 @@ def unpack(data: bytes) -> dict[str, Tensor]:
             base = name.removesuffix(".mask")
             shape = packed[f"{base}.shape"].tolist()
             whole = torch.zeros(shape[0] * shape[1], dtype=packed[f"{base}.values"].dtype)
-            whole[_from_bits(value)[: len(whole)]] = packed[f"{base}.values"]
+            whole[unpack_flags(value)[: len(whole)]] = packed[f"{base}.values"]
             weights[base] = whole.reshape(shape)
         elif not name.endswith((".values", ".shape")):
             weights[name] = value
     return weights
-
-
-_POWERS = [1, 2, 4, 8, 16, 32, 64, 128]
-
-
-def _bits(flags: Tensor) -> Tensor:
-    """Eight flags a byte, the last byte filled up with zeros."""
-    padded = torch.cat([flags, flags.new_zeros(-len(flags) % 8)]).view(-1, 8)
-    return (padded * torch.tensor(_POWERS)).sum(dim=1).to(torch.uint8)
-
-
-def _from_bits(packed: Tensor) -> Tensor:
-    return (packed.unsqueeze(1).bitwise_and(torch.tensor(_POWERS, dtype=torch.uint8)) != 0).flatten()

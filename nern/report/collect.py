@@ -30,10 +30,11 @@ COUNTS = (
     "learnable_bytes",
     "original_bytes",
     "total_bytes",
+    "packed_bytes",
     "iterations",
     "test_images",
 )
-AMOUNTS = ("weight_rmse", "ratio")
+AMOUNTS = ("weight_rmse", "ratio", "packed_ratio")
 TEXTS = ("original", "data", "data_note", "device", "fingerprint", "git_commit")
 MAPPINGS = ("code", "versions")
 
@@ -50,7 +51,7 @@ COLUMNS: dict[str, str] = {
     "best_on_test_iteration": "Int64",
     **dict.fromkeys(("original_top5_accuracy", "top5_accuracy", "agreement", "weight_rmse"), "float64"),
     **dict.fromkeys(COUNTS[:-2], "Int64"),
-    "ratio": "float64",
+    **dict.fromkeys(("ratio", "packed_ratio"), "float64"),
     **dict.fromkeys(("iterations", "test_images"), "Int64"),
     **dict.fromkeys(("data", "data_note", "device", "fit_device"), "str"),
     "wall_seconds": "float64",
@@ -215,6 +216,8 @@ def _checked(metrics: Mapping[str, Any], path: Path, cell: Cell) -> dict[str, An
         raise NernError(f"{path}: its sizes contradict each other; {again}")
     if not math.isclose(metrics["ratio"], total / metrics["learnable_bytes"], rel_tol=1e-6):
         raise NernError(f"{path}: its ratio is not that of its sizes; {again}")
+    if not math.isclose(metrics["packed_ratio"] * metrics["original_bytes"], metrics["packed_bytes"], rel_tol=1e-6):
+        raise NernError(f"{path}: its packed ratio is not that of its sizes; {again}")
     original = OriginalCell(cell.task, cell.network, metrics["original"])
     values = {key: metrics[key] for key in COLUMNS if key in metrics and key not in IDENTITY}
     return (

@@ -14,7 +14,11 @@ SELECTION = Note(
 AGREEMENT = Note(
     "Others", "at the last iterate. Agreement: test images that the reconstructed network and the original class alike."
 )
-SIZES = Note("Sizes", "predictor and permutation together, in MiB and in per cent of the learnable weights' bytes.")
+SIZES = Note(
+    "Sizes",
+    "predictor and permutation together, in MiB and in per cent of the learnable weights' bytes. Packed file: the "
+    "whole network in the one file that nern pack writes, in per cent of the original's state dict.",
+)
 TOP5_BELOW = 99.0
 """Per cent: where the originals' top-5 accuracy is higher (ten classes), it says nothing."""
 
@@ -31,7 +35,17 @@ def grid(frame: pd.DataFrame, entries: Entries) -> Grid:
     columns = [Column("Network", numeric=False), Column("Hidden")]
     columns += [Column(name.capitalize(), numeric=False) for name in several]
     columns += [Column("Best-on-test (%)")] + [Column("Top-5 (%)")] * top5
-    columns += [Column(name) for name in ("Agreement (%)", "Weight RMSE", "With permutation (MiB)", "Of learnable (%)")]
+    columns += [
+        Column(name)
+        for name in (
+            "Agreement (%)",
+            "Weight RMSE",
+            "With permutation (MiB)",
+            "Of learnable (%)",
+            "Packed file (MiB)",
+            "Of original (%)",
+        )
+    ]
     every = frame["total_bytes"].dropna().tolist()
     rows = [[Text(text) for text in _row(entry, several, top5, every, entries.names)] for entry in entries]
     notes = [SELECTION, SIZES, AGREEMENT]
@@ -47,4 +61,6 @@ def _row(entry: Entry, several: list[str], top5: bool, every: list[float], names
     row.append(formats.interval(*entry.interval("weight_rmse"), digits=4))
     row.append(formats.mebibytes(entry.done["total_bytes"].tolist(), every))
     row.append(formats.distinct((100 * entry.done["ratio"]).tolist(), 1))
+    row.append(formats.mebibytes(entry.done["packed_bytes"].tolist(), every))
+    row.append(formats.distinct((100 * entry.done["packed_ratio"]).tolist(), 1))
     return row

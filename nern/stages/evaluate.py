@@ -18,6 +18,7 @@ from nern.matrix import Cell, data_path, original_of, task_of
 from nern.stages import history
 from nern.stages.accuracy import TEST_BATCH, predict
 from nern.stages.artifacts import TrainedOriginal, load_predictions, rebuild
+from nern.stages.pack import packed
 from nern.stages.reconstruct import load_fitted
 from nern.stages.runtime import device_name, provenance, start_in_pieces
 
@@ -42,8 +43,9 @@ def run(config: Config, cell: Cell) -> None:
         / fitted.layout.parameters
     )
     before = load_predictions(original_cell, original)
+    packed_bytes = len(packed(fitted))
     module = original.module.to(device)
-    other_bytes = sum(value.numel() * value.element_size() for value in module.state_dict().values())
+    original_bytes = sum(value.numel() * value.element_size() for value in module.state_dict().values())
     rebuild(module, original.layers, weights)
     tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
     after = predict(module, tests, workers)
@@ -76,9 +78,11 @@ def run(config: Config, cell: Cell) -> None:
         "predictor_bytes": parameters * FLOAT_BYTES,
         "permutation_bytes": permutation_bytes,
         "learnable_bytes": learnable_bytes,
-        "original_bytes": other_bytes,
+        "original_bytes": original_bytes,
         "total_bytes": total,
         "ratio": total / learnable_bytes,
+        "packed_bytes": packed_bytes,
+        "packed_ratio": packed_bytes / original_bytes,
         "iterations": fitted.record["iterations"],
         "test_images": len(after.labels),
         "data": read_manifest(Path(data_path(cell.task))).title,

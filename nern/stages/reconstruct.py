@@ -34,19 +34,26 @@ class FittedCell:
     predictor: Predictor
 
     def weights(self, device: torch.device, workers: Workers) -> list[Tensor]:
-        """The predicted weights of each learnable layer, on the CPU.
-
-        By the predictor's definition, not by the factored table that it was trained with.
-        """
-        predictor = self.predictor.to(device)
+        """The predicted weights of each learnable layer, on the CPU."""
         normalized = self.settings.protocol.embedding.normalized
-        coordinates = kernel_coordinates([shape[:2] for shape in self.layout.shapes], normalized=normalized)
+        return predicted_weights(self.predictor.to(device), self.layout, normalized, device, workers)
 
-        @torch.no_grad()  # of each thread
-        def of_piece(piece: Tensor) -> Tensor:
-            return predictor(piece.to(device)).cpu()  # type: ignore[no-any-return]
 
-        return self.layout.weights(torch.cat(workers.map(of_piece, coordinates.split(PIECE))))
+def predicted_weights(
+    predictor: Predictor, layout: KernelLayout, normalized: bool, device: torch.device, workers: Workers
+) -> list[Tensor]:
+    """The predicted weights of each learnable layer, on the CPU.
+
+    By the predictor's definition, not by the factored table that it was trained with, and always in the same pieces:
+    whoever calls this on one device gets the same bits.
+    """
+    coordinates = kernel_coordinates([shape[:2] for shape in layout.shapes], normalized=normalized)
+
+    @torch.no_grad()  # of each thread
+    def of_piece(piece: Tensor) -> Tensor:
+        return predictor(piece.to(device)).cpu()  # type: ignore[no-any-return]
+
+    return layout.weights(torch.cat(workers.map(of_piece, coordinates.split(PIECE))))
 
 
 def load_fitted(config: Config, cell: Cell) -> FittedCell:

@@ -20,7 +20,7 @@ def frame(config: Config, settings: TableFigure, done: pd.DataFrame, root: Path)
     labels = table_of(config, settings.table).labels
     rows = []
     for variant, cells in done.groupby("variant", sort=False):
-        histories = pd.concat([_history(root / cell / "history.csv") for cell in cells["cell"]])
+        histories = pd.concat([history(root / cell / "history.csv") for cell in cells["cell"]])
         for measure in MEASURES:
             for iteration, values in histories.groupby("iteration")[measure]:
                 present = values.dropna().tolist()
@@ -31,7 +31,8 @@ def frame(config: Config, settings: TableFigure, done: pd.DataFrame, root: Path)
     return pd.DataFrame(rows)
 
 
-def _history(path: Path) -> pd.DataFrame:
+def history(path: Path) -> pd.DataFrame:
+    """A fit's history.csv; NernError if it is none."""
     try:
         return pd.read_csv(io.StringIO(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:

@@ -1,10 +1,12 @@
 """Figure 6: a square of kernels of one layer, original and reconstructed, in the order of their coordinates."""
 
 import itertools
+from collections.abc import Iterable
 
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 
 from nern.config import Config, KernelsFigure
 from nern.errors import NernError
@@ -32,10 +34,17 @@ def frame(config: Config, settings: KernelsFigure, cell: Cell) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, settings: KernelsFigure, note: str) -> Figure:
     """Two squares with one scale; white is zero."""
-    side, height, width = settings.side, data["row"].max() + 1, data["column"].max() + 1
-    limit = data["value"].abs().max() or 1.0
     figure = Figure(figsize=(7, 3.9))
-    panels = figure.subplots(1, 2)
+    squares(figure, figure.subplots(1, 2), data, settings.side)
+    figure.suptitle(f"{settings.title}: {settings.network}, {settings.smoothing}, h = {settings.hidden}", fontsize=10)
+    figure.supxlabel(note, fontsize=7)
+    return figure
+
+
+def squares(figure: Figure | SubFigure, panels: Iterable[Axes], data: pd.DataFrame, side: int) -> None:
+    """Draw the kernels of `frame` into two panels, original and reconstructed, with one scale."""
+    height, width = data["row"].max() + 1, data["column"].max() + 1
+    limit = data["value"].abs().max() or 1.0
     for axes, version in zip(panels, VERSIONS, strict=True):
         canvas = torch.full((side * (height + 1) - 1, side * (width + 1) - 1), float("nan"))
         part = data[data["version"] == version]
@@ -45,7 +54,4 @@ def draw(data: pd.DataFrame, settings: KernelsFigure, note: str) -> Figure:
         image = axes.imshow(canvas.numpy(), cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest")
         axes.set_title(version)
         axes.set_axis_off()
-    figure.colorbar(image, ax=panels, shrink=0.8)
-    figure.suptitle(f"{settings.title}: {settings.network}, {settings.smoothing}, h = {settings.hidden}", fontsize=10)
-    figure.supxlabel(note, fontsize=7)
-    return figure
+    figure.colorbar(image, ax=list(panels), shrink=0.8)

@@ -1,0 +1,119 @@
+"""What a cell leaves this project as: a state dict, one packed file, a picture."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from tiny import CELL, CONFIG, ORIGINAL, nern
+
+from nern import checkpoint
+from nern import config as configuration
+from nern.matrix import Cell
+from nern.method.permutation import overhead_bits
+from nern.networks.cifar_resnet import CifarResNet
+from nern.stages import pack
+from nern.stages.accuracy import predict
+from nern.stages.reconstruct import load_fitted
+
+MODES = ("none", "in-filter", "cross-filter")
+
+
+def metrics(cell=CELL):
+    return json.loads(Path(cell, "metrics.json").read_text())
+
+
+def resnet8(tensors):
+    network = CifarResNet(8, classes=10, in_channels=1, width=8)
+    network.load_state_dict(tensors, strict=True)
+    return network.eval()
+
+
+def accuracy(network):
+    from nern.data.batches import TestBatches
+    from nern.method.workers import Workers
+
+    config = configuration.read([Path(name) for name in CONFIG[1:]])
+    tests = TestBatches(config, "digits", batch=500, device=torch.device("cpu"), channels_last=True)
+    return predict(network, tests, Workers()).top(1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_packed_network_is_the_evaluated_one_exactly(run, mode):
+    cell = CELL.replace("cross-filter", mode)
+    if mode != "cross-filter":
+        assert nern("permute", ORIGINAL, "--mode", mode) == 0
+        assert nern("fit", cell) == 0
+        assert nern("evaluate", cell) == 0
+    assert nern("export", cell, "exported.safetensors") == 0
+    assert nern("pack", cell, "cell.nern") == 0
+    assert nern_unpack("cell.nern", "unpacked.safetensors") == 0
+    exported = safetensors.torch.load_file("exported.safetensors")
+    unpacked = safetensors.torch.load_file("unpacked.safetensors")
+    assert exported.keys() == unpacked.keys()
+    assert all(torch.equal(exported[name], unpacked[name]) for name in exported)
+    assert accuracy(resnet8(unpacked)) == metrics(cell)["accuracy"]
+    assert Path("cell.nern").stat().st_size == metrics(cell)["packed_bytes"]
+
+
+def nern_unpack(*arguments):
+    from nern.cli import main
+
+    return main(["unpack", *arguments])
+
+
+def test_the_file_holds_what_it_must_and_little_else(run):
+    config = configuration.read([Path(name) for name in CONFIG[1:]])
+    fitted = load_fitted(config, Cell.parse(CELL))
+    content = pack.packed(fitted)
+    assert content == pack.packed(fitted)
+    found = metrics()
+    names = {f"{layer}.weight" for layer in fitted.original.layers}
+    state = fitted.original.module.state_dict()
+    rest = sum(v.numel() * v.element_size() for name, v in state.items() if name not in names)
+    # of each layer the formula's bits, rounded up to whole bits an index and whole bytes
+    orders = sum(math.ceil(f * c * math.ceil(math.log2(f * c)) / 8) for f, c, _, _ in fitted.layout.shapes)
+    formula = sum(overhead_bits("cross-filter", f, c) for f, c, _, _ in fitted.layout.shapes) / 8
+    assert formula <= orders < 1.02 * formula + 1 * len(names) + 6
+    header = int.from_bytes(content[:8], "little") + 8
+    assert len(content) - header == found["predictor_bytes"] + orders + rest
+    assert header < 10_000
+
+
+def test_damaged_and_foreign_files_are_one_sentence(run, capsys):
+    assert nern("pack", CELL, "cell.nern") == 0
+    good = Path("cell.nern").read_bytes()
+    safetensors.torch.save_file({"a": torch.zeros(2)}, "foreign.nern")
+    checkpoint.write_tensors(Path("old.nern"), {"a": torch.zeros(2)}, {"format": "nern 0"})
+    Path("short.nern").write_bytes(good[:-5])
+    Path("flipped.nern").write_bytes(good[:-5] + bytes([good[-5] ^ 1]) + good[-4:])
+    cases = {
+        ("missing.nern", "x.safetensors"): "cannot be read",
+        ("foreign.nern", "x.safetensors"): "checksum",
+        ("old.nern", "x.safetensors"): "has the format 'nern 0'",
+        ("short.nern", "x.safetensors"): "cannot be read",
+        ("flipped.nern", "x.safetensors"): "checksum",
+        ("cell.nern", "x.pt"): "must end with .safetensors",
+        ("cell.nern", "foreign.nern"): "must end with .safetensors",
+    }
+    for arguments, sentence in cases.items():
+        capsys.readouterr()
+        assert nern_unpack(*arguments) == 2
+        err = capsys.readouterr().err.strip().splitlines()
+        assert len(err) == 1 and sentence in err[0]
+        assert not Path(arguments[1]).exists() or arguments[1] == "foreign.nern"
+    assert nern("pack", CELL, "cell.nern") == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_a_plot_is_the_same_twice(run, capsys):
+    assert nern("plot", CELL) == 0
+    first = Path(CELL, "plot.svg").read_bytes()
+    assert nern("plot", CELL) == 0
+    assert Path(CELL, "plot.svg").read_bytes() == first
+    assert Path(CELL, "plot.png").read_bytes().startswith(b"\x89PNG")
+    Path(CELL, "metrics.json").unlink()
+    assert nern("plot", CELL) == 2
+    assert "run: nern evaluate" in capsys.readouterr().err
