@@ -17,9 +17,13 @@ include: "workflow/rules/report.smk"
 report: "workflow/report/workflow.rst"
 
 
+# Short jobs that a cluster's queue would cost more than they take.
 localrules:
     all,
     demo,
+    table,
+    figure,
+    collect,
 
 
 rule all:

@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# The SLURM profile on a real SLURM on this one machine, with a faked GPU: installs Debian's packages, starts munge,
-# slurmctld and slurmd, runs the tiny demonstration through the queue, kills a fit in the middle, finishes, compares the
+# The SLURM profile on a real SLURM on this one machine, with faked GPUs: installs Debian's packages, starts munge,
+# slurmctld and slurmd, runs the smoke configuration through the queue, kills a fit in the middle, finishes, compares the
 # bytes with an undisturbed local run, and stops what it started. As root, on a throw-away machine: it writes
 # /etc/slurm. Not part of `make test`.
 #
-#     sudo tests/slurm.sh
+#     sudo tests/slurm.sh          every kind of cell, some 20 minutes on two cores
+#     sudo tests/slurm.sh tiny     three cells, 3 minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
 
-die() { echo "slurm.sh: $*" >&2; exit 1; }
+die() { failed=1; echo "slurm.sh: $*; see ${work:-}" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "must be root to install and start SLURM; run it with sudo"
 [ -x .venv/bin/python ] || die "there is no environment; run make env first"
 [ ! -e /etc/slurm/slurm.conf ] || grep -q "written by tests/slurm.sh" /etc/slurm/slurm.conf ||
     die "/etc/slurm/slurm.conf exists already: this machine has a SLURM of its own"
+
 
 echo "== install"
 if ! command -v slurmctld > /dev/null || ! command -v munged > /dev/null; then
@@ -22,6 +24,11 @@ if ! command -v slurmctld > /dev/null || ! command -v munged > /dev/null; then
 fi
 python -m pip install --quiet --disable-pip-version-check -e '.[slurm]'
 
+case "${1:-smoke}" in
+    smoke) target=all overlays=(workflow/config/smoke.yaml) ;;
+    tiny) target=demo overlays=(workflow/config/demo.yaml tests/tiny.yaml) ;;
+    *) die "unknown configuration $1; say smoke or tiny" ;;
+esac
 work=$(mktemp -d)
 host=$(hostname -s)
 stop() {
@@ -31,7 +38,7 @@ stop() {
     rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf
     # with the plugin there and no SLURM, every start of snakemake would wait for it
     python -m pip uninstall --quiet -y snakemake-executor-plugin-slurm snakemake-executor-plugin-slurm-jobstep || true
-    rm -rf "$work"
+    [ -n "${failed:-}" ] || rm -rf "$work"
 }
 trap stop EXIT
 
@@ -61,10 +68,10 @@ SlurmctldPidFile=$work/slurmctld.pid
 SlurmdPidFile=$work/slurmd.pid
 SlurmctldLogFile=$work/log/slurmctld.log
 SlurmdLogFile=$work/log/slurmd.log
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=20000 Gres=gpu:1 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=20000 Gres=gpu:$(nproc) State=UNKNOWN
 PartitionName=debug Nodes=$host Default=YES MaxTime=INFINITE State=UP
 EOF
-echo "NodeName=$host Name=gpu File=/dev/null" > /etc/slurm/gres.conf
+echo "NodeName=$host Name=gpu Count=$(nproc)" > /etc/slurm/gres.conf
 mkdir -p /run/munge && chown munge /run/munge
 [ -s /etc/munge/munge.key ] || { head -c 1024 /dev/urandom > /etc/munge/munge.key; chmod 400 /etc/munge/munge.key; }
 chown munge /etc/munge/munge.key
@@ -75,12 +82,15 @@ for _ in $(seq 30); do sinfo -h -o %T 2> /dev/null | grep -q idle && break; slee
 sinfo -h -o "%N %T %G" | grep idle || die "the node did not come up; see $work/log"
 
 echo "== an undisturbed run without SLURM, to compare with"
-overlays=(workflow/config/demo.yaml tests/tiny.yaml "$work/gpu.yaml")
-# the jobs ask the queue for the faked GPU, and run on the CPU that is there
+# the jobs ask the queue for a faked GPU, and run on the CPU that is there; one kind of fit is long enough to kill
 cat > "$work/gpu.yaml" << EOF
+seeds: [0]
 execution: {device: auto, save_every: 0.5}
-variants: {decoupled: {training: {iterations: 3000}}}
+variants: {decoupled: {training: {iterations: 5000}}}
 EOF
+overlays+=("$work/gpu.yaml")
+export IMAGENET="$work/imagenet"
+python tests/image_folder.py "$IMAGENET"
 copy() {
     mkdir -p "$1"
     cp -r Snakefile config.yaml workflow profiles nern "$1"
@@ -88,13 +98,13 @@ copy() {
 }
 copy "$work/local"
 copy "$work/cluster"
-(cd "$work/local" && snakemake --cores "$(nproc)" demo --configfile "${overlays[@]}" > "$work/local.log" 2>&1) ||
+(cd "$work/local" && snakemake --cores "$(nproc)" "$target" --configfile "${overlays[@]}" > "$work/local.log" 2>&1) ||
     { tail -30 "$work/local.log"; die "the local run failed"; }
 
 echo "== through the queue, with a fit killed in the middle"
 cd "$work/cluster"
 submit() {
-    snakemake --workflow-profile workflow/profiles/slurm demo --configfile "${overlays[@]}" \
+    snakemake --workflow-profile workflow/profiles/slurm "$target" --configfile "${overlays[@]}" \
         --slurm-status-command squeue --slurm-no-account --slurm-init-seconds-before-status-checks 2 \
         --seconds-between-status-checks 2 --latency-wait 10 --default-resources slurm_partition=debug mem_mb=2000 runtime=20
 }
@@ -103,12 +113,12 @@ driver=$!
 killed=""
 while [ -z "$killed" ] && kill -0 "$driver" 2> /dev/null; do
     for state in $(find results -name state.safetensors 2> /dev/null); do
-        pid=$(pgrep -f "nern fit $(dirname "$state") " | head -1 || true)
+        pid=$(pgrep -f -- "-m nern fit $(dirname "$state") " | head -1 || true)
         if [ -n "$pid" ]; then kill -9 "$pid" && killed=$state; break; fi
     done
     sleep 0.2
 done
-squeue -o "%i %j %T %b" || true
+squeue -O JobID,State,tres-per-job || true
 wait "$driver" || { tail -40 "$work/cluster.log"; die "the run through the queue failed"; }
 [ -n "$killed" ] || die "no fit could be killed in time"
 echo "killed in the middle: $(dirname "$killed")"
