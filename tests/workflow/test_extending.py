@@ -1,0 +1,97 @@
+"""The worked examples of docs/extending.md, file by file as they stand there, through the real DAG."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import image_folder
+import pytest
+import yaml
+from tiny import ROOT, checkout
+from torch import nn
+
+from nern.networks.torchvision_shim import import_torchvision
+
+# What makes them short: few iterations, one seed, small predictors. It comes last, so it wins.
+SHORT = """
+seeds: [0]
+execution: {device: cpu}
+original: {epochs: 1, batch: 16, milestones: [1]}
+protocol:
+  evaluate_every: 0
+  training: {iterations: 3, batch: 4, warmup: 1, sampling: {kernels: 64}}
+tables:
+  mine: {sizes: {resnet20: [8]}}
+  architectures: {sizes: {squeezenet: [8], mobilenet: [8], plain: [8]}}
+  sampling: {sizes: {resnet20: [8]}}
+"""
+OVERLAYS = ("mine.yaml", "architectures.yaml", "variant.yaml")
+
+
+def blocks():
+    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```(?:yaml|python)\n# ([\w.]+)([^\n]*\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return {name: f"#{body}" for name, body in found}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = checkout(tmp_path_factory.mktemp("extending"))
+    for name, content in blocks().items():
+        (folder / name).write_text(content)
+    (folder / "short.yaml").write_text(SHORT)
+    image_folder.write(folder / "images")
+    tables = [f"tables/{name}.md" for name in ("mine", "architectures", "sampling")]
+    environment = os.environ | {"IMAGES": str(folder / "images"), "PYTHONPATH": str(folder)}
+    ran = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "2", *tables, "--configfile", *OVERLAYS, "short.yaml"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return folder
+
+
+def metrics(folder, network, variant="base"):
+    return yaml.safe_load((folder / f"results/mine/{network}/cross-filter/h8/{variant}/seed0/metrics.json").read_text())
+
+
+def test_every_file_of_the_page_is_here():
+    assert {*OVERLAYS, "weights.yaml", "my_networks.py"} == set(blocks())
+
+
+def test_own_images_in_three_modes(done):
+    table = (done / "tables/mine.md").read_text()
+    assert "My table" in table and "My images" in table
+    assert len(list(Path(done, "results/mine/resnet20").glob("*/h8/base/seed0/metrics.json"))) == 3
+
+
+def weights_of(name):
+    """Convolutional weights of torchvision's model."""
+    model = import_torchvision("torchvision.models").get_model(name, weights=None, num_classes=10)
+    return [layer.weight.numel() for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+
+
+@pytest.mark.parametrize(
+    ("network", "weights"),
+    [
+        ("squeezenet", weights_of("squeezenet1_1")),
+        ("mobilenet", weights_of("mobilenet_v3_small")),
+        ("plain", [16 * 3 * 9, 32 * 4 * 25, 32 * 32]),
+    ],
+)
+def test_other_architectures_by_configuration_alone(done, network, weights):
+    found = metrics(done, network)
+    assert len(found["layer_rmse"]) == len(weights)
+    assert found["learnable_bytes"] == 4 * sum(weights)
+    assert f"| {network}" in (done / "tables/architectures.md").read_text()
+
+
+def test_a_variant_is_compared(done):
+    assert metrics(done, "resnet20", "uniform-sampling")["variant"] == "uniform-sampling"
+    assert "uniform-sampling" in (done / "tables/sampling.md").read_text()
