@@ -40,18 +40,18 @@ def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
     cells = published.comparable_cells(config)
     frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
     done = frame[frame["status"] == DONE]
-    done = done[
-        [published.is_papers_data(task, [n]) for task, n in zip(done["task"], done["test_images"], strict=True)]
-    ]
+    counts = zip(done["task"], done["test_images"], strict=True)
+    # a Series of bool even if there is no cell: of an empty list pandas would make a choice of no columns
+    done = done[pd.Series([published.is_papers_data(task, [n]) for task, n in counts], index=done.index, dtype=bool)]
     rows = [_line(config, figure, done) for figure in published.figures()]
     data = pd.DataFrame([row for row in rows if row])
     columns = [Column("What", numeric=False), Column("Published"), Column("Here"), Column("n"), Column("Difference")]
     columns += [Column("Verdict", numeric=False), Column("Source", numeric=False)]
     texts = [[Text(str(row[name])) for name in data.columns] for row in data.to_dict("records")]
-    counts = ", ".join(
+    verdicts = ", ".join(
         f"{(data['verdict'] == verdict).sum()} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_RUN)
     )
-    notes = [Note("Counts", f"{counts}."), RULES]
+    notes = [Note("Counts", f"{verdicts}."), RULES]
     return data, Document("summary", "Summary: what was reproduced", [Grid("Summary", columns, texts, notes)])
 
 

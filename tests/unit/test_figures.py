@@ -1,0 +1,129 @@
+"""What figures show: frames by formulas and by hand. That each is drawn is for the smoke run."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from test_report import write_cell
+from torch import nn
+
+from nern import checkpoint
+from nern import config as configuration
+from nern.config import EmbeddingFigure, ImportanceFigure, fingerprint
+from nern.errors import NernError
+from nern.matrix import figure_cells, fit_settings, table_cells
+from nern.report.figures import cells, compression, curves, importance, regularization, similarity
+from nern.stages.importance import mean_activations
+
+CONFIG = configuration.read([Path(__file__).parents[2] / "config.yaml"])
+
+
+def test_similarity_by_its_closed_form():
+    # every sine and cosine pair has length 1, so the dot product is the sum of cos(b^i π (c − r)) and 2N ones
+    settings = EmbeddingFigure(title="", bases=[0.76, 1.25], levels=7, indices=9, reference=4)
+    for base, index, found in similarity.frame(settings).itertuples(index=False):
+        waves = sum(math.cos(math.pi * base**level * (index - 4)) for level in range(7))
+        assert found == pytest.approx((waves + 14) / 21, abs=1e-5)
+
+
+def put_cells(root, name, files):
+    """Finished cells of a figure, each with the files that `files(seed)` gives."""
+    for cell in figure_cells(CONFIG, name):
+        write_cell(root, cell, fingerprint=fingerprint(fit_settings(CONFIG, cell)))
+        for file, content in files(cell).items():
+            if file.endswith(".json"):
+                checkpoint.write_json(root / cell.path / file, content | {"predictor_sha256": "0" * 64})
+            else:
+                (root / cell.path / file).write_text(content)
+
+
+def test_compression_is_the_mean_over_seeds(tmp_path):
+    put_cells(
+        tmp_path,
+        "meta_compression",
+        lambda cell: {"pruning.json": {"points": [{"sparsity": 0.5, "accuracy": 80.0 + cell.seed, "bytes": 100}]}},
+    )
+    done, note = cells.done_cells(CONFIG, "meta_compression", tmp_path)
+    row = compression.frame(done, tmp_path).iloc[0]
+    # 80 … 83: mean 81.5; s = √(5/3), half-width 3.182446 · s / 2
+    assert (row["accuracy"], row["n"], row["bytes"]) == (81.5, 4, 100)
+    assert row["half_width"] == pytest.approx(3.182446 * math.sqrt(5 / 3) / 2, rel=1e-6)
+    assert "4 of 4 fits" in note
+
+
+def test_a_file_of_another_predictor_is_refused(tmp_path):
+    put_cells(tmp_path, "meta_compression", lambda cell: {"pruning.json": {"points": []}})
+    path = tmp_path / figure_cells(CONFIG, "meta_compression")[0].path / "pruning.json"
+    checkpoint.write_json(path, checkpoint.read_json(path) | {"predictor_sha256": "1" * 64})
+    done, _ = cells.done_cells(CONFIG, "meta_compression", tmp_path)
+    with pytest.raises(NernError, match="belongs to another predictor; run: nern prune"):
+        compression.frame(done, tmp_path)
+
+
+def test_without_any_cell_a_figure_is_one_sentence(tmp_path):
+    with pytest.raises(NernError, match=r"figures\.kernels: none of its 1 fits is done; run: snakemake"):
+        cells.done_cells(CONFIG, "kernels", tmp_path)
+
+
+def test_importance_picks_by_the_mean_error(tmp_path):
+    # filter f has the error f + seed/10 but for filter 2, whose error falls with the seed below that of filter 1
+    def files(cell):
+        errors = [0.0, 1.0, 4.0 - 2.5 * cell.seed, 3.0, 4.0, 5.0]
+        return {"importance.json": {"relative_error": errors, "activation": [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]}}
+
+    put_cells(tmp_path, "weight_importance", files)
+    done, _ = cells.done_cells(CONFIG, "weight_importance", tmp_path)
+    settings = ImportanceFigure(title="", task="imagenet", network="resnet18", hidden=1256, layer="x", filters=2)
+    data = importance.frame(settings, done, tmp_path)
+    # mean error of filter 2: 4 − 2.5 · 1.5 = 0.25
+    assert data[data["group"] == "lowest error"]["filter"].tolist() == [0, 2]
+    assert data[data["group"] == "highest error"]["filter"].tolist() == [4, 5]
+    assert data[data["group"] == "highest error"]["activation"].tolist() == [50.0, 60.0]
+
+
+def test_curves_are_means_and_intervals_over_seeds(tmp_path):
+    header = "iteration,phase,lr,reconstruction,output,features,test_accuracy\n"
+
+    def files(cell):
+        rows = f"10,training,0.1,{0.1 + 0.1 * cell.seed},,,\n20,training,0.1,0.2,,,{50 + cell.seed}\n"
+        return {"history.csv": header + rows}
+
+    put_cells(tmp_path, "loss_curves", files)
+    done, _ = cells.done_cells(CONFIG, "loss_curves", tmp_path)
+    data = curves.frame(CONFIG, CONFIG.figures.loss_curves, done, tmp_path)
+    base = data[data["variant"] == "base"].set_index(["measure", "iteration"])
+    first = base.loc["reconstruction", 10]
+    assert first["mean"] == pytest.approx(0.25) and first["n"] == 4
+    # s of 0.1, 0.2, 0.3, 0.4 is √(0.05/3)
+    assert first["half_width"] == pytest.approx(3.182446 * math.sqrt(0.05 / 3) / 2, rel=1e-6)
+    assert base.loc["test_accuracy"].index.tolist() == [20] and base.loc["test_accuracy", 20]["mean"] == 51.5
+    assert data[data["variant"] == "output-only"]["label"].unique().tolist() == ["L_KD"]
+
+
+def test_regularization_knows_each_originals_factor(tmp_path):
+    put_cells(tmp_path, "smoothness_regularization", lambda cell: {})
+    done, _ = cells.done_cells(CONFIG, "smoothness_regularization", tmp_path)
+    data = regularization.frame(CONFIG, done)
+    assert sorted(set(data["lambda"])) == [0, 1e-6, 5e-6, 1e-5, 5e-5]
+    assert len(data) == len(table_cells(CONFIG, "smoothness_regularization")) / 4
+
+
+class Three(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 1, bias=False)
+
+    def forward(self, images):
+        return self.conv(images)
+
+
+def test_activations_by_hand():
+    module = Three()
+    with torch.no_grad():
+        module.conv.weight.copy_(torch.tensor([1.0, -2.0]).view(2, 1, 1, 1))
+    images = torch.tensor([[1.0, -3.0], [5.0, 5.0], [100.0, 100.0]]).view(3, 1, 1, 2)
+    batches = [(images[:2], None), (images[2:], None)]
+    found, count = mean_activations(module, "conv", batches, 2)
+    # means of |x| of the first two images: 2 and 5
+    assert count == 2 and found.tolist() == [3.5, 7.0]

@@ -1,0 +1,64 @@
+"""One verdict per published figure, by the rule that the page states."""
+
+from pathlib import Path
+
+import pytest
+from test_report import write_cell
+
+from nern import config as configuration
+from nern.config import fingerprint
+from nern.matrix import Cell, fit_settings
+from nern.report import published
+from nern.report.summary import NOT_REPRODUCED, NOT_RUN, REPRODUCED, summary
+
+CONFIG = configuration.read([Path(__file__).parents[2] / "config.yaml"])
+CROSS = "cifar10 resnet20 cross-filter h 160, accuracy (%)"
+
+
+def put(root, accuracies, **changes):
+    for seed, accuracy in enumerate(accuracies):
+        cell = Cell("cifar10", "resnet20", "cross-filter", 160, "base", seed)
+        settings = fingerprint(fit_settings(CONFIG, cell))
+        write_cell(root, cell, accuracy=accuracy, fingerprint=settings, **changes)
+
+
+def verdict(root, what=CROSS):
+    data, _ = summary(CONFIG, root)
+    return data.set_index("what").loc[what]
+
+
+# published: 91.16
+@pytest.mark.parametrize(
+    ("accuracies", "wanted"),
+    [
+        ([91.0, 91.1, 91.2, 91.3], REPRODUCED),
+        ([90.0, 90.1, 90.2, 90.3], NOT_REPRODUCED),
+        ([93.0, 93.1, 93.2, 93.3], NOT_REPRODUCED),  # better is not the same
+        ([91.16], NOT_REPRODUCED),  # one seed has no interval
+        ([], NOT_RUN),
+    ],
+)
+def test_reproduced_if_the_published_value_lies_in_the_interval(tmp_path, accuracies, wanted):
+    put(tmp_path, accuracies)
+    assert verdict(tmp_path)["verdict"] == wanted
+    assert verdict(tmp_path)["n"] == str(len(accuracies))
+
+
+def test_fits_on_other_images_are_no_run_of_it(tmp_path):
+    put(tmp_path, [91.1, 91.2], test_images=509)
+    assert verdict(tmp_path)["verdict"] == NOT_RUN
+
+
+@pytest.mark.parametrize(("accuracy", "wanted"), [(91.69, REPRODUCED), (92.1, REPRODUCED), (92.3, NOT_REPRODUCED)])
+def test_an_original_may_differ_by_half_a_point(tmp_path, accuracy, wanted):
+    put(tmp_path, [91.0, 91.1], original_accuracy=accuracy)
+    assert verdict(tmp_path, "cifar10 resnet20, original's accuracy (%)")["verdict"] == wanted
+
+
+def test_every_published_claim_has_a_line_and_overheads_need_no_run(tmp_path):
+    data, document = summary(CONFIG, tmp_path)
+    claims = [p for p in published.figures() if p.kind not in ("fit_time", "permutation_time")]
+    assert len(data) == len(claims)
+    assert (data[data["verdict"] != NOT_RUN]["what"].str.startswith("size of")).all()
+    assert (data["verdict"] == REPRODUCED).sum() == 2
+    assert f"2 reproduced, 0 not reproduced, {len(claims) - 2} not run." in document.grids[0].notes[0].text
