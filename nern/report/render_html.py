@@ -29,6 +29,41 @@ sup { position: absolute; font-size: .7em; line-height: 1.2; padding-left: .1em;
          grid-template-columns: max-content 1fr; gap: .15rem .9rem; }
 .notes dt { font-weight: 600; }
 .notes dd { margin: 0; }
+thead tr:last-child th { cursor: pointer; }
+th[aria-sort]::after { content: " ▲"; font-size: .65em; }
+th[aria-sort=descending]::after { content: " ▼"; }
+@media print { th[aria-sort]::after { content: ""; } }
+"""
+
+# A click on a column's name sorts by it; what is no number comes last.
+SCRIPT = """
+for (const table of document.querySelectorAll("table")) {
+  const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+  const text = (row, at) => row.cells[at].firstChild ? row.cells[at].firstChild.textContent : "";
+  const number = (row, at) => parseFloat(text(row, at).replace("\u2212", "-").replaceAll(",", ""));
+  heads.forEach((head, at) => {
+    head.tabIndex = 0;
+    head.title = "sort by " + head.textContent;
+    const sort = () => {
+      const sign = head.ariaSort === "ascending" ? -1 : 1;
+      heads.forEach(other => other.removeAttribute("aria-sort"));
+      head.ariaSort = sign > 0 ? "ascending" : "descending";
+      const rows = [...table.tBodies[0].rows];
+      rows.sort((one, other) => {
+        if (!head.classList.contains("number")) return sign * text(one, at).localeCompare(text(other, at));
+        const [a, b] = [number(one, at), number(other, at)];
+        return isNaN(a) || isNaN(b) ? isNaN(a) - isNaN(b) : sign * (a - b);
+      });
+      rows.forEach(row => {
+        row.classList.remove("part");
+        [...row.cells].forEach(cell => cell.classList.remove("again"));
+        table.tBodies[0].append(row);
+      });
+    };
+    head.addEventListener("click", sort);
+    head.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
+  });
+}
 """
 
 
@@ -50,6 +85,7 @@ def html(document: Document) -> str:
             "<body>",
             f"<h1>{title}</h1>",
             *parts,
+            f"<script>{SCRIPT}</script>",
             "</body>",
             "</html>",
             "",
