@@ -535,7 +535,7 @@ class TestTable:
         hostile = "<script>|a_b_|`c`*d* \\ ${}&#%~^ [e](f) 数"
         table = TABLE.model_copy(update={"title": hostile})
         texts = render(tables.build(frame_of(tmp_path, table, data=hostile, data_note=hostile), table, "t"))
-        assert "<script>" not in texts[".html"] and "\\<script\\>" in texts[".md"]
+        assert texts[".html"].count("<script>") == 1 and "\\<script\\>" in texts[".md"]
         assert r"\$\{\}\&\#\%\textasciitilde{}\textasciicircum{}" in texts[".tex"] and "{[}U+6570]" in texts[".tex"]
 
 
