@@ -34,6 +34,8 @@ lint: .venv/made ## style, types and the workflow's own checks
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --no-sort --check Snakefile workflow/rules
+	@# all rules share one environment, that of pyproject.toml; there is nothing else to say
+	! $(BIN)/snakemake --lint 2>&1 | grep "^ *\* " | grep -v "Specify a conda environment or container"
 
 smoke: .venv/made ## every cell kind, table and figure at tiny size, twice; the second run must find nothing to do
 	$(BIN)/python tests/image_folder.py .smoke/images

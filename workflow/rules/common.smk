@@ -93,7 +93,7 @@ def checked(function, *arguments):
 
 
 def images_of(task):
-    """What a rule needs of a task's images: their manifest, and the user's own files where they are named."""
+    """The manifest of a task's images."""
     return f"{matrix.data_path(task)}/data.json"
 
 

@@ -41,7 +41,7 @@ def history(path: Path) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
     """Accuracy above, reconstruction loss below."""
-    figure = Figure(figsize=(6.4, 6))
+    figure = Figure(figsize=(8.2, 6))
     panels = figure.subplots(2, 1, sharex=True)
     variants = list(dict.fromkeys(data["variant"]))
     for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
@@ -59,8 +59,8 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
     if (data[data["measure"] == "reconstruction"]["mean"] > 0).all():
         panels[1].set_yscale("log")
     panels[1].set_xlabel("iteration")
-    figure.suptitle(settings.title, fontsize=10)
+    panels[0].set_title(settings.title)
     handles, texts = panels[0].get_legend_handles_labels()
-    figure.legend(handles, texts, fontsize=8, ncols=4, loc="outside upper center")
+    figure.legend(handles, texts, fontsize=8, loc="outside right center")
     figure.supxlabel(f"{note}; bands: 95 % t-intervals over seeds", fontsize=7)
     return figure
