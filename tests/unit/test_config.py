@@ -169,3 +169,43 @@ def test_environment_variables_in_paths(monkeypatch):
     assert expand("$SOMEWHERE/a", "x") == Path("/there/a")
     with pytest.raises(NernError, match="environment variable NOWHERE is not set"):
         expand("${NOWHERE}/a", "x")
+
+
+def leaves(values, path=()):
+    """Paths of everything in a mapping that is no mapping."""
+    for key, value in values.items():
+        yield from leaves(value, (*path, key)) if isinstance(value, dict) and value else [((*path, key), value)]
+
+
+ONE_OF_EACH = {
+    key: SHIPPED[key] for key in ("seeds", "execution", "original", "protocol")
+} | {
+    "tasks": {"cifar10": SHIPPED["tasks"]["cifar10"]},
+    "tables": {"cifar10": SHIPPED["tables"]["cifar10"]},
+    "figures": {"kernels": SHIPPED["figures"]["kernels"], "meta_compression": SHIPPED["figures"]["meta_compression"]},
+}  # fmt: skip
+FIELDS = {".".join(path): value for path, value in leaves(ONE_OF_EACH)}
+del FIELDS["protocol.distillation"]  # nothing is a whole phase of defaults
+WRONG = {"NaN": float("nan"), "infinity": float("inf"), "absurd": 1e300, "a word": "x y", "a list": [[]], "nothing": {}}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_every_field_refuses_what_it_cannot_be_in_one_sentence(wrong):
+    accepted = []
+    for path, value in FIELDS.items():
+        try:
+            parse(changed(path, WRONG[wrong]), "config.yaml")
+        except NernError as error:
+            assert "\n" not in str(error) and path.split(".")[0] in str(error)
+        else:
+            accepted.append((path, value))
+    # a title, a path or a name may be any text; nothing else may be any of these
+    assert all(wrong == "a word" and isinstance(value, str) for _, value in accepted), accepted
+
+
+def test_every_field_may_be_missing_or_says_so_in_one_sentence():
+    for path in FIELDS:
+        try:
+            parse(changed(path, DELETED), "config.yaml")
+        except NernError as error:
+            assert "\n" not in str(error) and path.split(".")[-1] in str(error)
