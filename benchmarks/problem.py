@@ -15,6 +15,7 @@ from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
 from nern.method.predictor import CoordinateTable, Predictor, initialize
 from nern.method.training import training_sampler
+from nern.method.workers import Workers
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
@@ -43,7 +44,7 @@ class Setting:
 
 
 class Problem:
-    """Network, predictor, sampler and optimizer of a setting, and one batch of Gaussian images.
+    """Network, predictor, sampler, optimizer and threads of a setting, and one batch of Gaussian images.
 
     Args:
         setting: what to build.
@@ -74,7 +75,8 @@ class Problem:
         initialize(self.predictor, self.table, values.mean(), values.std(), generator(0, "initialization"))
         self.losses = phase.losses
         self.sampler = training_sampler(phase, self.layout, self.target, 0)
-        self.optimizer = PredictorOptimizer(self.predictor, phase.optimizer)
+        self.workers = Workers(setting.threads if device.type == "cpu" else 1)
+        self.optimizer = PredictorOptimizer(self.predictor, phase.optimizer, self.workers)
 
 
 @torch.no_grad()

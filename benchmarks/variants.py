@@ -14,7 +14,6 @@ from nern.method.embedding import positional_embedding
 from nern.method.sampling import Sample
 from nern.method.straightforward import StraightforwardStep
 from nern.method.training import PredictorStep
-from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
 
 Gradient = Callable[[Sample], object]
@@ -27,9 +26,9 @@ RATE = 1e-4
 """Learning rate of the measured iterations: what it is changes no time."""
 
 
-def distillation(problem: Problem, workers: Workers) -> Gradient:
+def distillation(problem: Problem) -> Gradient:
     """The full step of a fit (nern.stages.fit)."""
-    forward = PredictorStep(problem.predictor, problem.table, problem.layout, problem.target, workers)
+    forward = PredictorStep(problem.predictor, problem.table, problem.layout, problem.target, problem.workers)
     network = FunctionalNetwork(problem.module, problem.layers)
     with torch.no_grad():
         teacher = network.fold(network.kernels)
@@ -43,31 +42,31 @@ def distillation(problem: Problem, workers: Workers) -> Gradient:
             alpha=losses.alpha,
             beta=losses.beta,
             epsilon=losses.epsilon,
-            workers=workers,
+            workers=problem.workers,
         )
 
     return lambda sample: forward.distill(sample, problem.losses, problem.images, distiller)
 
 
-def reconstruction(problem: Problem, workers: Workers) -> Gradient:
+def reconstruction(problem: Problem) -> Gradient:
     """The step of a fit on L_recon alone."""
-    forward = PredictorStep(problem.predictor, problem.table, problem.layout, problem.target, workers)
+    forward = PredictorStep(problem.predictor, problem.table, problem.layout, problem.target, problem.workers)
     return lambda sample: forward.reconstruct(sample, RECONSTRUCTION)
 
 
-def plain_distillation(problem: Problem, _: Workers) -> Gradient:
+def plain_distillation(problem: Problem) -> Gradient:
     """The full step by modules and autograd, in PyTorch's default layout of images."""
     step, images = _straightforward(problem), problem.images.contiguous()
     return lambda sample: step(sample.indices, images, problem.losses)
 
 
-def plain_reconstruction(problem: Problem, _: Workers) -> Gradient:
+def plain_reconstruction(problem: Problem) -> Gradient:
     """L_recon by modules and autograd as the paper does it: all kernels predicted, the sampled ones get gradients."""
     step = _straightforward(problem)
     return lambda sample: step(sample.indices, problem.images, RECONSTRUCTION)
 
 
-def sampled_reconstruction(problem: Problem, _: Workers) -> Gradient:
+def sampled_reconstruction(problem: Problem) -> Gradient:
     """The algorithm of `reconstruction` by modules and autograd: the sample alone is predicted."""
     predictor, target, mask = problem.predictor, problem.target, problem.layout.mask(problem.target.device)
     embedding = positional_embedding(problem.coordinates, base=predictor.base, levels=predictor.levels)
@@ -97,7 +96,7 @@ def _straightforward(problem: Problem) -> StraightforwardStep:
     return StraightforwardStep(problem.module, problem.layers, problem.predictor, problem.layout, problem.coordinates)
 
 
-VARIANTS: dict[str, Callable[[Problem, Workers], Gradient]] = {
+VARIANTS: dict[str, Callable[[Problem], Gradient]] = {
     "distillation": distillation,
     "distillation, straightforward": plain_distillation,
     "reconstruction": reconstruction,
@@ -111,7 +110,7 @@ def prepared(setting: Setting, name: str) -> Work:
     in_pieces = VARIANTS[name] in (distillation, reconstruction)
     device = setting.start(1 if in_pieces else setting.threads)
     problem = Problem(setting, device)
-    return iteration(problem, VARIANTS[name](problem, Workers(setting.threads if device.type == "cpu" else 1)))
+    return iteration(problem, VARIANTS[name](problem))
 
 
 def iteration(problem: Problem, gradient: Gradient) -> Work:

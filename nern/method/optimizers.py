@@ -13,28 +13,32 @@ from torch import Tensor
 
 from nern.config import Optimizer
 from nern.method.predictor import Predictor
+from nern.method.workers import Workers
 
 
 class PredictorOptimizer:
     """One optimizer over all parameters of a predictor, with a state that can be saved and restored to the byte."""
 
-    def __init__(self, predictor: Predictor, settings: Optimizer) -> None:
-        self.parameters = list(predictor.parameters())
+    def __init__(self, predictor: Predictor, settings: Optimizer, workers: Workers) -> None:
+        self.parameters, self.workers = list(predictor.parameters()), workers
+        self.parts: list[torch.optim.Optimizer]
         if settings.name == "muon":
             matrices = [parameter for parameter in self.parameters if parameter.dim() == 2]
             biases = [parameter for parameter in self.parameters if parameter.dim() == 1]
             decay = settings.weight_decay
-            # Muon is defined on matrices only. matched to Adam's step size, both parts take one learning rate
-            self.parts: list[torch.optim.Optimizer] = [
+            # Muon is defined on matrices only, and treats each by itself: one optimizer each, for the threads to share.
+            # Matched to Adam's step size, matrices and biases take one learning rate.
+            self.parts = [
                 torch.optim.Muon(
-                    matrices,
+                    [matrix],
                     lr=settings.lr,
                     momentum=settings.betas[0],
                     weight_decay=decay,
                     adjust_lr_fn="match_rms_adamw",
-                ),
-                torch.optim.AdamW(biases, lr=settings.lr, betas=settings.betas, weight_decay=decay),
+                )
+                for matrix in matrices
             ]
+            self.parts.append(torch.optim.AdamW(biases, lr=settings.lr, betas=settings.betas, weight_decay=decay))
             return
         with contextlib.redirect_stdout(io.StringIO()):  # it announces itself, which is of no use in a log
             ranger = RangerAdaBelief(
@@ -51,7 +55,7 @@ class PredictorOptimizer:
         """Update the parameters from their gradients, at one learning rate."""
         for part in self.parts:
             part.param_groups[0]["lr"] = lr
-            part.step()
+        self.workers.map(lambda part: part.step(), self.parts)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state, by names `<parameter>.<value>`."""

@@ -81,6 +81,20 @@ class CoordinateTable(nn.Module):
         parts[0] = parts[0] + first.bias  # every kernel has one layer index, so the bias enters once
         return torch.cat(parts)
 
+    def sum_by_index(self, indices: Tensor, gradient: Tensor) -> Tensor:
+        """Gradient in `first_layer_values`, from that in its sums over `indices` [m, 3]: [m, h]."""
+        if gradient.device.type == "cpu":
+            total = gradient.new_zeros(len(self.embeddings), gradient.shape[1])
+            for column in indices.T:
+                total.index_add_(0, column, gradient)
+            return total
+        # on a GPU index_add_ adds in an order of chance; this sorts first, so that equal fits stay equal
+        parts = [
+            torch.ops.aten.embedding_dense_backward(gradient, column, len(self.embeddings), -1, False)
+            for column in indices.T
+        ]
+        return parts[0] + parts[1] + parts[2]
+
     def first_layer_gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients in the first layer's weight and bias from that in `first_layer_values`."""
         parts = gradient.split(self.sizes)

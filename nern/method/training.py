@@ -73,10 +73,10 @@ class PredictorStep:
     def _error(self, predicted: Tensor, indices: Tensor | None = None) -> Tensor:
         target, mask = self.target, self.mask
         if indices is not None:
-            target = target[indices]
-            mask = None if mask is None else mask[indices]
+            target = target.index_select(0, indices)
+            mask = None if mask is None else mask.index_select(0, indices)
         error = predicted - target
-        return error if mask is None else error * mask
+        return error if mask is None else error.mul_(mask)
 
     @torch.no_grad()
     def _squared_errors(self) -> Tensor:
@@ -94,30 +94,34 @@ class PredictorStep:
 
     def reconstruct(self, sample: Sample, losses: Losses) -> StepLosses:
         """A step on L_recon alone: no network is run, and only the sample is predicted."""
-        error = self._error(self.passes.forward(sample.indices), sample.indices)
-        self.errors[sample.indices] = error.square().sum(1)
+
+        def error_of(kernels: Tensor, part: slice) -> Tensor:
+            indices = sample.indices[part]
+            error = self._error(kernels, indices)
+            self.errors[indices] = error.square().sum(1)
+            return _weighted(error, sample, part)
+
+        self.passes.backward(sample.indices, error_of)
+        # one factor for all kernels, known when all errors are: the gradients take it as well as the errors would
         loss, factor = self._reconstruction(losses)
-        self._backward(error * factor, sample)
+        self.passes.scale(factor)
         return StepLosses(loss)
 
     def distill(self, sample: Sample, losses: Losses, images: Tensor, distiller: Distiller) -> StepLosses:
         """A step on the whole objective, on a batch of images."""
-        everything = len(sample.indices) == len(self.target)
-        rows = self.passes.forward(sample.indices) if everything else self.passes.predict()
+        rows = self.passes.predict()
         gradients, output, features = distiller(images, self.layout.weights(rows), losses)
         error = self._error(rows)
         self.errors = error.square().sum(1)
         loss, factor = self._reconstruction(losses)
-        gradient = error * factor + self.layout.rows(gradients)
-        if not everything:
-            self.passes.forward(sample.indices)
-        self._backward(gradient[sample.indices], sample)
+        gradient = (error * factor + self.layout.rows(gradients)).index_select(0, sample.indices)
+        self.passes.backward(sample.indices, lambda _, part: _weighted(gradient[part], sample, part))
         return StepLosses(loss, output, features)
 
-    def _backward(self, gradient: Tensor, sample: Sample) -> None:
-        if sample.weights is not None:
-            gradient = gradient * sample.weights.unsqueeze(1)
-        self.passes.backward(gradient)
+
+def _weighted(gradient: Tensor, sample: Sample, part: slice) -> Tensor:
+    """The gradient [p, k²] of a part of the sample, each copy of a kernel with its weight."""
+    return gradient if sample.weights is None else gradient * sample.weights[part].unsqueeze(1)
 
 
 def training_sampler(phase: Phase, layout: KernelLayout, target: Tensor, seed: int) -> Sampler:

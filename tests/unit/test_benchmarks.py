@@ -8,7 +8,6 @@ from benchmarks import flops, table, timing, variants
 from benchmarks.problem import Problem, Setting
 from nern.config import Phase
 from nern.errors import NernError
-from nern.method.workers import Workers
 
 PHASE = Phase.model_validate({"batch": 3, "sampling": {"kernels": 300, "uniform_probability": 0}})
 
@@ -68,7 +67,7 @@ def test_a_variant_and_its_baseline_have_equal_gradients(double, ours, theirs):
     assert len(sample.indices.unique()) < 300  # drawn by magnitude: some kernels twice
     found = []
     for variant in (ours, theirs):
-        variant(made, Workers())(sample)
+        variant(made)(sample)
         found.append([parameter.grad.clone() for parameter in made.predictor.parameters()])
     scale = max(gradient.abs().max().item() for gradient in found[1])
     assert scale > 0
@@ -81,7 +80,7 @@ def test_remembered_errors_keep_the_two_sampled_variants_together(double):
     ends = []
     for variant in (variants.reconstruction, variants.sampled_reconstruction):
         made = problem(torch.float64)
-        work = variants.iteration(made, variant(made, Workers()))
+        work = variants.iteration(made, variant(made))
         for step in range(4):
             work(step)
         ends.append([parameter.detach() for parameter in made.predictor.parameters()])
