@@ -89,9 +89,9 @@ class CoordinateTable(nn.Module):
                 total.index_add_(0, column, gradient)
             return total
         # on a GPU index_add_ adds in an order of chance; this sorts first, so that equal fits stay equal
-        parts = [
-            torch.ops.aten.embedding_dense_backward(gradient, column, len(self.embeddings), -1, False)
-            for column in indices.T
+        count = len(self.embeddings)
+        parts: list[Tensor] = [
+            torch.ops.aten.embedding_dense_backward(gradient, column, count, -1, False) for column in indices.T
         ]
         return parts[0] + parts[1] + parts[2]
 
