@@ -1,17 +1,25 @@
 """The notes below a table: what its numbers are, where they come from, and what is not there."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from nern.config import Protocol
 from nern.report import formats, published
 from nern.report.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 from nern.report.document import Note
 from nern.report.entries import Entries, Entry
 
-BEYOND = {"decoupled": "reconstruction first, then a short distillation (Choi et al. 2024): not the paper's protocol"}
-"""Variants that must not be taken for the paper's protocol or one of its ablations."""
 INSIDE = "The published value lies inside the interval."
+
+
+def beyond(protocol: Protocol) -> str:
+    """Why a protocol must not be taken for the paper's or one of its ablations; empty if it may."""
+    if protocol.distillation is not None:
+        return "reconstruction first, then a short distillation (Choi et al. 2024): not the paper's protocol"
+    if protocol.training.optimizer.name != "ranger":
+        return f"by {protocol.training.optimizer.name.capitalize()}: not the paper's optimizer"
+    return ""
 
 
 def absence(entry: Entry) -> str:
@@ -57,13 +65,14 @@ def _commits(part: pd.DataFrame) -> str:
     return f"{'commit' if len(commits) == 1 else 'commits'} {formats.listed(commits)}"
 
 
-def general(frame: pd.DataFrame, entries: Entries, code: Code) -> list[Note]:
+def general(frame: pd.DataFrame, entries: Entries, code: Code, protocols: Mapping[str, Protocol]) -> list[Note]:
     """The notes that concern the whole table.
 
     Args:
         frame: the table's long frame.
         entries: the same, by row and column group.
         code: the versions that its cells come from.
+        protocols: of its variants.
     """
     done = frame[frame["status"] == DONE]
     rules = [
@@ -75,7 +84,7 @@ def general(frame: pd.DataFrame, entries: Entries, code: Code) -> list[Note]:
     return [
         *rules,
         _data(done),
-        _protocol(done),
+        _protocol(done, protocols),
         _published(done, entries),
         Note(
             "Sizes",
@@ -102,12 +111,12 @@ def _data(done: pd.DataFrame) -> Note:
     return Note("Data", "; ".join(parts) + ".")
 
 
-def _protocol(done: pd.DataFrame) -> Note:
+def _protocol(done: pd.DataFrame, protocols: Mapping[str, Protocol]) -> Note:
     parts = []
     for variant, part in done.groupby("variant", sort=False):
         iterations = sorted({int(n) for n in part["iterations"]})
-        beyond = f"; {BEYOND[variant]}" if variant in BEYOND else ""
-        parts.append(f"{variant} ({' or '.join(f'{n:,}' for n in iterations)} iterations{beyond})")
+        facts = [f"{' or '.join(f'{n:,}' for n in iterations)} iterations", beyond(protocols[str(variant)])]
+        parts.append(f"{variant} ({'; '.join(filter(None, facts))})")
     return Note("Protocol", f"{', '.join(parts)}. Fitted on {'; '.join(_distinct(done['fit_device']))}.")
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from nern import checkpoint
-from nern.config import Config, Table, fingerprint
-from nern.matrix import fit_settings, table_cells, table_of
+from nern.config import Config, fingerprint
+from nern.matrix import fit_settings, protocol_of, table_cells, table_of
 from nern.report import comparison, details, formats, notes, sizes, summary
 from nern.report.collect import collect, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Marks, Text
@@ -37,23 +37,27 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
     else:
         cells = table_cells(config, name)
         frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
-        document = build(frame, table_of(config, name), name)
+        document = build(config, name, frame)
     write_csv(out / f"{name}.csv", frame)
     for suffix, text in render(document).items():
         checkpoint.write_text(out / f"{name}{suffix}", text)
 
 
-def build(frame: pd.DataFrame, table: Table, name: str) -> Document:
+def build(config: Config, name: str, frame: pd.DataFrame) -> Document:
     """The table of a long frame.
 
     Args:
+        config: the configuration that has the table.
+        name: of the table.
         frame: one row per cell of the table (see `nern.report.collect`).
-        table: its settings.
-        name: its name, for labels.
     """
+    table = table_of(config, name)
+    protocols = {cell.variant: protocol_of(config, cell) for cell in table_cells(config, name)}
     entries, code, marks = Entries(frame, table), notes.Code(frame), Marks()
     columns, rows = _Headline(entries, code, marks).grid()
-    grids = [Grid(table.title, columns, rows, notes.general(frame, entries, code), keys=2, marked=marks.notes)]
+    grids = [
+        Grid(table.title, columns, rows, notes.general(frame, entries, code, protocols), keys=2, marked=marks.notes)
+    ]
     if any(entry.n for entry in entries):
         grids.append(details.grid(frame, entries))
     compared = comparison.grid(frame, table.columns, entries.titles)

@@ -128,7 +128,7 @@ def _table(config: Config, name: str) -> Iterator[Finding]:
     for row in shown[shown["status"] == collect.DONE].to_dict("records"):
         if _differs(row, present.get(row["cell"])):
             yield Finding(f"{path}: the numbers of {row['cell']} are not those of its metrics.json", error=True)
-    for suffix, text in render(build(shown, config.tables[name], name)).items():
+    for suffix, text in render(build(config, name, shown)).items():
         page = path.with_suffix(suffix)
         if page.exists() and page.read_text(encoding="utf-8") != text:
             yield Finding(f"{page}: does not say what {path.name} says; run: nern table {name}", error=True)

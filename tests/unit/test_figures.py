@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from test_report import write_cell
@@ -10,7 +11,7 @@ from torch import nn
 
 from nern import checkpoint
 from nern import config as configuration
-from nern.config import EmbeddingFigure, ImportanceFigure, fingerprint
+from nern.config import EmbeddingFigure, ImportanceFigure, TableFigure, fingerprint
 from nern.errors import NernError
 from nern.matrix import figure_cells, fit_settings, table_cells
 from nern.report.figures import cells, compression, curves, importance, regularization, similarity
@@ -127,3 +128,27 @@ def test_activations_by_hand():
     found, count = mean_activations(module, "conv", batches, 2)
     # means of |x| of the first two images: 2 and 5
     assert count == 2 and found.tolist() == [3.5, 7.0]
+
+
+def curves_of(lengths, measures):
+    rows = [
+        [variant, variant, iteration, measure, 4, 0.5, 0.1]
+        for variant, length in lengths.items()
+        for measure in measures
+        for iteration in (1, length)
+    ]
+    return pd.DataFrame(rows, columns=["variant", "label", "iteration", "measure", "n", "mean", "half_width"])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "measures", "scale"),
+    [
+        ({"a": 100, "b": 100}, ["test_accuracy", "reconstruction"], "linear"),
+        ({"a": 100, "b": 7000}, ["reconstruction"], "log"),
+    ],
+)
+def test_curves_have_a_panel_for_each_measure_that_was_taken(lengths, measures, scale):
+    figure = curves.draw(curves_of(lengths, measures), TableFigure(title="", table="t"), "")
+    assert len(figure.axes) == len(measures)
+    assert {axes.get_xscale() for axes in figure.axes} == {scale}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lengths)

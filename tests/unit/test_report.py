@@ -150,7 +150,7 @@ def configuration(**changes: Any) -> Config:
     }
     values = {
         "tasks": {"cifar10": task, "own": task},
-        "variants": {"base": {}, "decoupled": {}, "authors-2023": {}},
+        "variants": {"base": {}, "decoupled": {"distillation": {}}, "authors-2023": {}},
         "tables": {"t": TABLE.model_dump()},
     }
     return parse(values | changes)
@@ -164,8 +164,12 @@ def frame_of(root: Path, table: Table, seeds: int = 4, **changes: Any) -> pd.Dat
     return collect.collect(cells, root)
 
 
-def markdown_of(frame: pd.DataFrame, table: Table = TABLE) -> str:
-    return render(tables.build(frame, table, "t"))[".md"]
+def built(frame: pd.DataFrame, table: Table = TABLE, name: str = "t", **changes: Any) -> Document:
+    return tables.build(configuration(tables={name: table.model_dump()}, **changes), name, frame)
+
+
+def markdown_of(frame: pd.DataFrame, table: Table = TABLE, **changes: Any) -> str:
+    return render(built(frame, table, **changes))[".md"]
 
 
 def split(line: str) -> list[str]:
@@ -406,7 +410,7 @@ def test_golden_table(tmp_path: Path, suffix: str) -> None:
         collect.write_csv(tmp_path / "t.csv", frame)
         text = (tmp_path / "t.csv").read_text()
     else:
-        text = render(tables.build(frame, TABLE, "cifar10"))[suffix]
+        text = render(built(frame, TABLE, "cifar10"))[suffix]
     golden = GOLDEN / f"cifar10{suffix}"
     if os.environ.get("NERN_RENEW_GOLDEN"):
         golden.write_text(text)
@@ -502,6 +506,9 @@ class TestTable:
         text = markdown_of(frame_of(tmp_path, table), table)
         assert "decoupled (70,000 iterations; reconstruction first, then a short distillation" in text
         assert "not the paper's protocol" in text and "not the paper's" not in markdown_of(frame_of(tmp_path, TABLE))
+        muon = {"training": {"optimizer": {"name": "muon"}}}
+        text = markdown_of(frame_of(tmp_path, TABLE), TABLE, variants={"base": muon})
+        assert "base (70,000 iterations; by Muon: not the paper's optimizer)" in text
 
     def test_both_dimensions_get_rows(self, tmp_path: Path) -> None:
         table = TABLE.model_copy(update={"variants": ["base", "decoupled"]})
@@ -534,7 +541,7 @@ class TestTable:
     def test_a_document_of_hostile_words_is_whole(self, tmp_path: Path) -> None:
         hostile = "<script>|a_b_|`c`*d* \\ ${}&#%~^ [e](f) 数"
         table = TABLE.model_copy(update={"title": hostile})
-        texts = render(tables.build(frame_of(tmp_path, table, data=hostile, data_note=hostile), table, "t"))
+        texts = render(built(frame_of(tmp_path, table, data=hostile, data_note=hostile), table))
         assert texts[".html"].count("<script>") == 1 and "\\<script\\>" in texts[".md"]
         assert r"\$\{\}\&\#\%\textasciitilde{}\textasciicircum{}" in texts[".tex"] and "{[}U+6570]" in texts[".tex"]
 
@@ -775,7 +782,7 @@ class TestRender:
     def test_latex_compiles_alone_and_in_a_document(self, tmp_path: Path) -> None:
         hostile = '<a> \\ {b} $c$ &#%~^_ "d" — – − ± × ² é ß 数 ½ λ α|β…\''
         documents = {
-            "golden": tables.build(golden_frame(tmp_path), TABLE, "golden"),
+            "golden": built(golden_frame(tmp_path), TABLE, "golden"),
             "hostile": small_document(hostile),
             "bracket": small_document("[x] *y 数"),
             "letters": small_document("".join(chr(code) for code in range(0xA1, 0x250))),

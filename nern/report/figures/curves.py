@@ -13,6 +13,8 @@ from nern.report.figures.style import COLORS, LINES
 from nern.report.statistics import mean_confidence_interval
 
 MEASURES = {"test_accuracy": "test accuracy (%)", "reconstruction": "L_recon (weight RMSE)"}
+UNEQUAL = 5
+"""Fits that are so many times as long as others get a logarithmic axis: a linear one would hide the short ones."""
 
 
 def frame(config: Config, settings: TableFigure, done: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -40,11 +42,12 @@ def history(path: Path) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
-    """Accuracy above, reconstruction loss below."""
-    figure = Figure(figsize=(8.2, 6))
-    panels = figure.subplots(2, 1, sharex=True)
+    """Accuracy above, if there were tests, and reconstruction loss below."""
+    measures = {measure: title for measure, title in MEASURES.items() if (data["measure"] == measure).any()}
+    figure = Figure(figsize=(8.2, 3 * len(measures)))
+    panels = figure.subplots(len(measures), 1, sharex=True, squeeze=False)[:, 0]
     variants = list(dict.fromkeys(data["variant"]))
-    for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
+    for axes, (measure, title) in zip(panels, measures.items(), strict=True):
         for number, variant in enumerate(variants):
             part = data[(data["variant"] == variant) & (data["measure"] == measure)].sort_values("iteration")
             if part.empty:
@@ -55,12 +58,16 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
             low, high = part["mean"] - part["half_width"], part["mean"] + part["half_width"]
             axes.fill_between(part["iteration"], low, high, color=line["color"], alpha=0.15, linewidth=0)
         axes.set_ylabel(title)
-    panels[0].set_ylim(0, 100)
-    if (data[data["measure"] == "reconstruction"]["mean"] > 0).all():
-        panels[1].set_yscale("log")
-    panels[1].set_xlabel("iteration")
+        if measure == "test_accuracy":
+            axes.set_ylim(0, 100)
+        elif (data[data["measure"] == measure]["mean"] > 0).all():
+            axes.set_yscale("log")
+    lengths = data.groupby("variant")["iteration"].max()
+    if lengths.max() > UNEQUAL * lengths.min():
+        panels[-1].set_xscale("log")
+    panels[-1].set_xlabel("iteration")
     panels[0].set_title(settings.title)
-    handles, texts = panels[0].get_legend_handles_labels()
+    handles, texts = panels[-1].get_legend_handles_labels()
     figure.legend(handles, texts, fontsize=8, loc="outside right center")
     figure.supxlabel(f"{note}; bands: 95 % t-intervals over seeds", fontsize=7)
     return figure
