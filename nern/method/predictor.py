@@ -83,23 +83,30 @@ class CoordinateTable(nn.Module):
 
     def sum_by_index(self, indices: Tensor, gradient: Tensor) -> Tensor:
         """Gradient in `first_layer_values`, from that in its sums over `indices` [m, 3]: [m, h]."""
-        if gradient.device.type == "cpu":
-            total = gradient.new_zeros(len(self.embeddings), gradient.shape[1])
-            for column in indices.T:
-                total.index_add_(0, column, gradient)
-            return total
-        # on a GPU index_add_ adds in an order of chance; this sorts first, so that equal fits stay equal
-        count = len(self.embeddings)
-        parts: list[Tensor] = [
-            torch.ops.aten.embedding_dense_backward(gradient, column, count, -1, False) for column in indices.T
-        ]
-        return parts[0] + parts[1] + parts[2]
+        add = _add_in_order if gradient.device.type == "cpu" else _add_sorted
+        return add(indices, gradient, len(self.embeddings))
 
     def first_layer_gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients in the first layer's weight and bias from that in `first_layer_values`."""
         parts = gradient.split(self.sizes)
         weights = [part.T @ block for part, block in zip(parts, self.embeddings.split(self.sizes), strict=True)]
         return torch.cat(weights, dim=1), parts[0].sum(dim=0)
+
+
+def _add_in_order(indices: Tensor, gradient: Tensor, count: int) -> Tensor:
+    """Rows of the gradient [m, h] added up by each of their indices [m, 3], below `count`: [count, h]."""
+    total = gradient.new_zeros(count, gradient.shape[1])
+    for column in indices.T:
+        total.index_add_(0, column, gradient)
+    return total
+
+
+def _add_sorted(indices: Tensor, gradient: Tensor, count: int) -> Tensor:
+    """The same on a GPU, where index_add_ adds in an order of chance: equal fits must end with equal bytes."""
+    parts: list[Tensor] = [
+        torch.ops.aten.embedding_dense_backward(gradient, column, count, -1, False) for column in indices.T
+    ]
+    return parts[0] + parts[1] + parts[2]
 
 
 @torch.no_grad()

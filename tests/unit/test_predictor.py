@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nern.method import predictor as predictor_module
 from nern.method.backpropagation import PredictorPass
 from nern.method.embedding import kernel_coordinates, positional_embedding
 from nern.method.predictor import CoordinateTable, Predictor, initialize, initialize_default
@@ -73,6 +74,17 @@ def test_written_out_gradients_are_autograds_with_buffers_used_again(sizes):
                 torch.testing.assert_close(parameter.grad, expected, rtol=1e-10, atol=1e-12)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_a_gpus_sum_by_index_is_that_of_a_cpu_and_of_a_loop(double):
+    generator = torch.Generator().manual_seed(0)
+    indices, rows = torch.randint(0, 6, (40, 3), generator=generator), torch.randn(40, 5, generator=generator)
+    wanted = torch.zeros(6, 5)
+    for triple, row in zip(indices.tolist(), rows, strict=True):
+        for index in triple:
+            wanted[index] += row
+    for add in (predictor_module._add_in_order, predictor_module._add_sorted):
+        torch.testing.assert_close(add(indices, rows, 6), wanted, rtol=1e-12, atol=1e-13)
 
 
 def test_first_predictions_have_the_originals_mean_and_deviation():
