@@ -289,7 +289,7 @@ class EmbeddingFigure(Settings):
 
 
 class Figures(Settings):
-    """The paper's figures; one that is left out is not drawn."""
+    """The paper's figures, and a table of sizes as one; one that is left out is not drawn."""
 
     smoothness_regularization: TableFigure | None = None
     loss_curves: TableFigure | None = None
@@ -297,6 +297,7 @@ class Figures(Settings):
     weight_importance: ImportanceFigure | None = None
     kernels: KernelsFigure | None = None
     embedding_similarity: EmbeddingFigure | None = None
+    size_tradeoff: TableFigure | None = None
 
     @property
     def names(self) -> list[str]:

@@ -14,7 +14,7 @@ from nern import config as configuration
 from nern.config import EmbeddingFigure, ImportanceFigure, TableFigure, fingerprint
 from nern.errors import NernError
 from nern.matrix import figure_cells, fit_settings, table_cells
-from nern.report.figures import cells, compression, curves, importance, regularization, similarity
+from nern.report.figures import cells, compression, curves, importance, regularization, similarity, tradeoff
 from nern.stages.importance import mean_activations
 
 CONFIG = configuration.read([Path(__file__).parents[2] / "config.yaml"])
@@ -152,3 +152,23 @@ def test_curves_have_a_panel_for_each_measure_that_was_taken(lengths, measures, 
     assert len(figure.axes) == len(measures)
     assert {axes.get_xscale() for axes in figure.axes} == {scale}
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lengths)
+
+
+def test_the_tradeoff_is_of_predictor_and_permutation(tmp_path):
+    for cell in table_cells(CONFIG, "cifar10"):
+        settings = fingerprint(fit_settings(CONFIG, cell))
+        sizes = {
+            "learnable_bytes": 1_000_000,
+            "predictor_bytes": 1000 * cell.hidden,
+            "permutation_bytes": 7,
+            "total_bytes": 1000 * cell.hidden + 7,
+        }
+        sizes["ratio"] = sizes["total_bytes"] / 1_000_000
+        write_cell(tmp_path, cell, fingerprint=settings, accuracy=80.0 + cell.seed, **sizes)
+    done, _ = cells.done_cells(CONFIG, "size_tradeoff", tmp_path)
+    data = tradeoff.frame(done)
+    # two networks of three sizes, three smoothing modes, two measures
+    assert len(data) == 2 * 3 * 3 * 2 and set(data["n"]) == {4}
+    row = data[(data["method"] == "none") & (data["hidden"] == 140) & (data["measure"] == "accuracy")].iloc[0]
+    assert (row["bytes"], row["mean"]) == (140_007, 81.5)
+    assert row["half_width"] == pytest.approx(3.182446 * math.sqrt(5 / 3) / 2, rel=1e-6)

@@ -15,7 +15,7 @@ from nern.config import (
     TableFigure,
 )
 from nern.matrix import figure_cells, figure_settings
-from nern.report.figures import compression, curves, importance, kernels, regularization, similarity
+from nern.report.figures import compression, curves, importance, kernels, regularization, similarity, tradeoff
 from nern.report.figures.cells import done_cells
 from nern.report.figures.style import style
 from nern.report.figures.style import write as write_images
@@ -58,5 +58,8 @@ def _build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]
     if name == "loss_curves":
         data = curves.frame(config, settings, done, root)
         return data, curves.draw(data, settings, note)
+    if name == "size_tradeoff":
+        data = tradeoff.frame(done)
+        return data, tradeoff.draw(data, settings, note)
     data = regularization.frame(config, done)
     return data, regularization.draw(data, settings, note)
