@@ -96,13 +96,16 @@ def _figure(arguments: argparse.Namespace) -> None:
 
 
 def _collect(arguments: argparse.Namespace) -> None:
+    from nern.checkpoint import write_text
     from nern.matrix import all_cells, fit_settings
-    from nern.report import collect
+    from nern.report import cells_page, collect
+    from nern.report.render_html import html
 
     config = _config(arguments)
     cells = all_cells(config)
     frame = collect.collect(cells, Path(), {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
     collect.write_csv(Path("results/cells.csv"), frame)
+    write_text(Path("results/cells.html"), html(cells_page.document(frame)))
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -228,7 +231,7 @@ def parser() -> argparse.ArgumentParser:
     command = add("importance", _importance, "errors and activations of the layer that figures.weight_importance names")
     command.add_argument("cell", metavar="CELL", help=CELL)
     threads(command)
-    add("collect", _collect, "write results/cells.csv: one line per cell of the matrix, done or not")
+    add("collect", _collect, "write results/cells.csv and .html: one line per cell of the matrix, done or not")
     command = add("figure", _figure, "draw a figure from the cells that are there")
     command.add_argument("name", help="a figure of the configuration")
     command = add("table", _table, "write a table from the cells that are there")

@@ -23,7 +23,7 @@ from nern.checkpoint import exclusive
 from nern.config import Config, Table, fingerprint, parse
 from nern.errors import NernError
 from nern.matrix import Cell, fit_settings, table_cells
-from nern.report import collect, comparison, published, sizes, status, tables
+from nern.report import cells_page, collect, comparison, published, sizes, status, tables
 from nern.report.document import Column, Document, Grid, Marks, Note, Text
 from nern.report.render import render
 from nern.report.render_html import html
@@ -544,6 +544,20 @@ class TestTable:
         texts = render(built(frame_of(tmp_path, table, data=hostile, data_note=hostile), table))
         assert texts[".html"].count("<script>") == 1 and "\\<script\\>" in texts[".md"]
         assert r"\$\{\}\&\#\%\textasciitilde{}\textasciicircum{}" in texts[".tex"] and "{[}U+6570]" in texts[".tex"]
+
+
+def test_the_page_of_cells_says_what_made_each(tmp_path: Path) -> None:
+    cells = cells_of(TABLE, 2)
+    write_cell(tmp_path, cells[0], accuracy=91.5, git_commit="c" * 40 + "-dirty")
+    write_failure(tmp_path, cells[1])
+    page = cells_page.document(collect.collect(cells, tmp_path))
+    names, rows = [column.name for column in page.grids[0].columns], page.grids[0].rows
+    done, failed, missing = ({n: text.value for n, text in zip(names, row, strict=True)} for row in rows[:3])
+    assert done["Cell"] == cells[0].path.removeprefix("results/") and done["Accuracy (%)"] == "91.50"
+    assert (done["Settings"], done["Weights"]) == ("f" * 16, SHA[:12]) and done["Commit"] == "c" * 12 + "-dirty"
+    assert "fit " + "a" * 16 in done["Code"] and "torch 2.13.0" in done["Versions"]
+    assert failed["Status"] == "failed" and "not finite" in failed["Message"] and failed["Accuracy (%)"] == "—"
+    assert missing["Status"] == "missing" and missing["Message"] == "—"
 
 
 class TestComparison:

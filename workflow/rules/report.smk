@@ -50,9 +50,17 @@ rule collect:
         [f"{cell.path}/metrics.json" for cell in matrix.all_cells(CONFIG)],
     output:
         "results/cells.csv",
+        report(
+            "results/cells.html",
+            category="Provenance",
+            labels={"table": "cells"},
+            caption="../report/cells.rst",
+        ),
+    params:
+        code=code_digest("nern.report.cells_page"),
     log:
         "logs/collect.log",
     message:
-        "Collect all cells in results/cells.csv"
+        "Collect all cells in results/cells.csv and on one page"
     shell:
         "nern collect > {log} 2>&1"
