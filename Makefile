@@ -37,11 +37,12 @@ lint: .venv/made ## style, types and the workflow's own checks
 	@# all rules share one environment, that of pyproject.toml; there is nothing else to say
 	! $(BIN)/snakemake --lint 2>&1 | grep "^ *\* " | grep -v "Specify a conda environment or container"
 
-smoke: .venv/made ## every cell kind, table and figure at tiny size, twice; the second run must find nothing to do
+smoke: .venv/made ## every cell kind, table and figure at tiny size, twice, and the report; the second run must find nothing to do
 	$(BIN)/python tests/image_folder.py .smoke/images
 	$(SMOKE)
 	$(SMOKE) 2>&1 | tee .smoke/second.log
 	@grep -q "Nothing to be done" .smoke/second.log
+	$(SMOKE) --report report.html
 
 bench: .venv/made ## the README's performance table
 	$(BIN)/python -m benchmarks
