@@ -56,6 +56,9 @@ def render_findings(found: list[Finding]) -> str:
 
 def _images(config: Config, task: str) -> Iterator[Finding]:
     folder = Path(data_path(task))
+    if not (folder / "data.json").exists():
+        yield Finding(f"{folder / 'data.json'}: is missing; run: nern prepare-data {task}", error=False)
+        return
     try:
         manifest = read_manifest(folder, data_settings(config, task))
         for split, digest in {} if manifest.streaming else manifest.sha256.items():

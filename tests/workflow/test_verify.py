@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny import CELL, CONFIG, ORIGINAL, nern
+from tiny import CELL, CONFIG, ORIGINAL, checkout, nern
 
 from nern import checkpoint
 from nern.cli import main
@@ -70,6 +70,13 @@ def test_a_lie_is_found(tables, capsys, lie):
 def test_a_sound_folder_has_no_errors(tables, capsys):
     assert nern("verify") == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("0 errors")
+
+
+def test_a_stage_that_found_no_inputs_has_left_no_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(checkout(tmp_path))
+    assert nern("fit", CELL) == 2
+    assert nern("verify") == 0
+    assert "results/digits/images/data.json: is missing; run: nern prepare-data digits" in capsys.readouterr().out
 
 
 def test_what_is_of_other_settings_is_a_remark(tables, capsys):
