@@ -14,9 +14,12 @@ from nern.report.document import DASH, Column, Grid, Note, Text
 from nern.report.statistics import DRAWS, EXACT_UP_TO, PairedComparison, paired_comparison
 
 FEWEST_PAIRS = 2
+MEASURES = ("accuracy", "agreement")
+"""Agreement with the original tells methods apart on fewer test images: the original's own mistakes do not enter."""
 ASSUMPTIONS = Note(
     "Comparisons",
-    "first minus second method, over pairs of fits that share network, hidden size and seed. d: mean of "
+    "first minus second method in points, of accuracy and of agreement with the original, over pairs of fits that share "
+    "network, hidden size and seed. d: mean of "
     "the differences over their standard deviation (Cohen, paired). p: two-sided sign-flip permutation test of the "
     f"mean difference, by all sign patterns up to {EXACT_UP_TO} pairs, by {DRAWS:,} drawn ones beyond (marked drawn). "
     "It assumes independent pairs whose difference, were the methods equally good, would have either sign equally "
@@ -52,17 +55,19 @@ def grid(frame: pd.DataFrame, dimension: str, names: dict[str, str]) -> Grid | N
     """
     rows = []
     for second, first in itertools.combinations(names, 2):
-        result = paired(frame, dimension, first, second)
-        if result.n >= FEWEST_PAIRS:
-            rows.append([Text(text) for text in _row(f"{names[first]} against {names[second]}", result)])
+        results = [paired(frame, dimension, first, second, measure) for measure in MEASURES]
+        if results[0].n >= FEWEST_PAIRS:
+            texts = [f"{names[first]} against {names[second]}", str(results[0].n)]
+            rows.append([Text(text) for text in itertools.chain(texts, *map(_texts, results))])
     if not rows:
         return None
-    columns = [Column(dimension.capitalize(), numeric=False)]
-    columns += [Column(name) for name in ("Pairs", "Mean difference (points)", "d", "p")]
+    columns = [Column(dimension.capitalize(), numeric=False), Column("Pairs")]
+    for group in map(str.capitalize, MEASURES):
+        columns += [Column("difference", group, alone=f"{group} (points)"), Column("d", group), Column("p", group)]
     return Grid("Methods compared, paired by seed and pooled over the table", columns, rows, [ASSUMPTIONS])
 
 
-def _row(name: str, result: PairedComparison) -> list[str]:
+def _texts(result: PairedComparison) -> list[str]:
     effect = DASH if math.isnan(result.effect_size) else formats.signed(result.effect_size)
     p = formats.p_value(result.p_value) + ("" if result.exact else " (drawn)")
-    return [name, str(result.n), formats.signed(result.mean_difference), effect, p]
+    return [formats.signed(result.mean_difference), effect, p]

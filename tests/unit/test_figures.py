@@ -169,6 +169,6 @@ def test_the_tradeoff_is_of_predictor_and_permutation(tmp_path):
     data = tradeoff.frame(done)
     # two networks of three sizes, three smoothing modes, two measures
     assert len(data) == 2 * 3 * 3 * 2 and set(data["n"]) == {4}
-    row = data[(data["method"] == "none") & (data["hidden"] == 140) & (data["measure"] == "accuracy")].iloc[0]
+    row = data[(data["method"] == "no permutation") & (data["hidden"] == 140) & (data["measure"] == "accuracy")].iloc[0]
     assert (row["bytes"], row["mean"]) == (140_007, 81.5)
     assert row["half_width"] == pytest.approx(3.182446 * math.sqrt(5 / 3) / 2, rel=1e-6)

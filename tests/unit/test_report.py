@@ -424,7 +424,7 @@ class TestTable:
         assert first[3:] == split("0.45|91.69|91.50 ± 2.05|4|90.85|+0.65 (a)|93.50 ± 0.92|4|91.16|+2.34")
         assert second[5:] == split("91.00 (b)|1|91.30|−0.30|91.00 ± 12.71 (c) (d)|2|91.50|−0.50 (a)")
         pairs = line_of(text, "cross-filter against in-filter")
-        assert pairs[1:] == ["5", "+1.40", "+0.92", "0.188"]
+        assert pairs[1:] == ["5", "+1.40", "+0.92", "0.188", "0.00", "—", "1.000"]
 
     def test_a_cell_that_is_not_done_never_enters_a_mean(self, tmp_path: Path) -> None:
         cells = cells_of(TABLE)
@@ -568,6 +568,28 @@ class TestComparison:
         frame = collect.collect(cells, tmp_path)
         result = comparison.paired(frame.sample(frac=1, random_state=0), "smoothing", "cross-filter", "in-filter")
         assert (result.n, result.mean_difference, result.p_value) == (8, 0.25, 2 / 2**8)
+
+    def test_agreement_is_compared_like_accuracy(self, tmp_path: Path) -> None:
+        cells = cells_of(TABLE)
+        for cell in cells:
+            crossed = cell.smoothing == "cross-filter"
+            write_cell(tmp_path, cell, accuracy=90.0, agreement=50.0 + cell.seed * (2 if crossed else 1))
+        grid = comparison.grid(
+            collect.collect(cells, tmp_path), "smoothing", {"in-filter": "in", "cross-filter": "cross"}
+        )
+        assert grid is not None
+        # differences 0, 1, 2, 3 twice: mean 1.5, s = √(10 / 7), and of 2⁸ sign patterns 2 · 2² with all alike
+        texts = [text.value for text in grid.rows[0]]
+        assert texts == [
+            "cross against in",
+            "8",
+            "0.00",
+            "—",
+            "1.000",
+            "+1.50",
+            f"+{1.5 / math.sqrt(10 / 7):.2f}",
+            "0.031",
+        ]
 
     def test_half_a_pair_does_not_count(self, tmp_path: Path) -> None:
         frame = frame_of(tmp_path, TABLE)

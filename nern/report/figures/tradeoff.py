@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nern.config import TableFigure
+from nern.report.entries import NAMES
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
 
@@ -23,7 +24,8 @@ def frame(done: pd.DataFrame) -> pd.DataFrame:
     for (network, smoothing, variant, hidden), part in done.groupby(
         ["network", "smoothing", "variant", "hidden"], sort=False
     ):
-        row = {"network": network, "method": f"{smoothing}, {variant}" if several else smoothing, "hidden": hidden}
+        method = NAMES.get(str(smoothing), str(smoothing))
+        row = {"network": network, "method": f"{method}, {variant}" if several else method, "hidden": hidden}
         row |= {"bytes": part["total_bytes"].iloc[0], "original": part["original_accuracy"].iloc[0]}
         for measure in MEASURES:
             mean, half_width = mean_confidence_interval(part[measure].tolist())
