@@ -19,7 +19,8 @@ MEASURES = ("accuracy", "agreement")
 ASSUMPTIONS = Note(
     "Comparisons",
     "first minus second method in points, of accuracy and of agreement with the original, over pairs of fits that "
-    "share network, hidden size and seed. d: mean of the differences over their standard deviation (Cohen, paired). p: two-sided sign-flip permutation test of the "
+    "share network, hidden size and seed. d: mean of the differences over their standard deviation (Cohen, paired). "
+    "p: two-sided sign-flip permutation test of the "
     f"mean difference, by all sign patterns up to {EXACT_UP_TO} pairs, by {DRAWS:,} drawn ones beyond (marked drawn). "
     "It assumes independent pairs whose difference, were the methods equally good, would have either sign equally "
     "often. Pairs of one network share its original, and pairs of one seed its random draws: they are not quite "

@@ -29,6 +29,7 @@ def style() -> Iterator[None]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
+        "axes.axisbelow": True,
         "grid.color": "#dddddd",
         "grid.linewidth": 0.6,
         "lines.linewidth": 1.4,
