@@ -31,7 +31,7 @@ rule all:
         [table_files(name) for name in CONFIG.tables if name != "digits"],
         [table_files(name) for name in matrix.COMPUTED_TABLES],
         [figure_files(name) for name in CONFIG.figures.names],
-        "results/cells.csv",
+        multiext("results/cells", ".csv", ".html"),
     default_target: True
 
 
