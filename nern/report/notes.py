@@ -112,11 +112,12 @@ def _data(done: pd.DataFrame) -> Note:
 
 
 def _protocol(done: pd.DataFrame, protocols: Mapping[str, Protocol]) -> Note:
-    parts = []
+    variants: dict[str, list[str]] = {}
     for variant, part in done.groupby("variant", sort=False):
         iterations = sorted({int(n) for n in part["iterations"]})
         facts = [f"{' or '.join(f'{n:,}' for n in iterations)} iterations", beyond(protocols[str(variant)])]
-        parts.append(f"{variant} ({'; '.join(filter(None, facts))})")
+        variants.setdefault("; ".join(filter(None, facts)), []).append(str(variant))
+    parts = [f"{formats.listed(names)} ({facts})" for facts, names in variants.items()]
     return Note("Protocol", f"{', '.join(parts)}. Fitted on {'; '.join(_distinct(done['fit_device']))}.")
 
 
