@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.table import HEADER, Row, end, machine, markdown
-from nern.config import Augmentation
 from nern.data.batches import ImageBatches
 from nern.data.prepared import ImageSet
 from nern.networks.torchvision_shim import import_torchvision
 from nern.seeding import generator
+from nern.settings import Augmentation
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 

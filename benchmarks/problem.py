@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nern.config import Execution, Phase
+from nern.config import Execution
 from nern.errors import NernError
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
@@ -20,6 +20,7 @@ from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
 from nern.seeding import generator
+from nern.settings import Phase
 from nern.stages.runtime import start
 
 DEPTHS = {"resnet8": 8, "resnet20": 20, "resnet56": 56}

@@ -14,7 +14,7 @@ from benchmarks.problem import Setting, add_options, setting_of
 from benchmarks.step import describe
 from benchmarks.table import end, markdown, number
 from benchmarks.timing import in_turns, timer
-from nern.config import Phase
+from nern.settings import Phase
 
 HIDDEN = (80, 160, 320)
 KERNELS = (1024, 4096, 16384)

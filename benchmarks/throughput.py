@@ -18,7 +18,8 @@ from benchmarks.problem import Setting, add_options, setting_of
 from benchmarks.step import describe
 from benchmarks.table import Row, end, markdown, number
 from benchmarks.timing import Apart
-from nern.config import Phase, Protocol, layered, read
+from nern.config import layered, read
+from nern.settings import Phase, Protocol
 
 RECONSTRUCTIONS, DISTILLATIONS = 60, 4
 """Iterations of a loop."""

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.problem import Problem, Setting
-from nern.config import Losses
 from nern.method.distillation import distillation_gradient
 from nern.method.embedding import positional_embedding
 from nern.method.sampling import Sample
 from nern.method.straightforward import StraightforwardStep
 from nern.method.training import PredictorStep
 from nern.networks.graph import FunctionalNetwork
+from nern.settings import Losses
 
 Gradient = Callable[[Sample], object]
 """Sets the gradients of a problem's predictor for one sample of its kernels."""

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from nern.config import MODES, Config, fingerprint, read
+from nern.config import Config, fingerprint, read
 from nern.errors import NernError
+from nern.settings import MODES
 
 
 def _config(arguments: argparse.Namespace) -> Config:
@@ -68,8 +69,8 @@ def _table(arguments: argparse.Namespace) -> None:
 
 
 def _prune(arguments: argparse.Namespace) -> None:
-    from nern.config import PruningFigure
     from nern.matrix import Cell, figure_settings
+    from nern.report_settings import PruningFigure
     from nern.stages import prune
 
     config = _config(arguments)
@@ -79,8 +80,8 @@ def _prune(arguments: argparse.Namespace) -> None:
 
 
 def _importance(arguments: argparse.Namespace) -> None:
-    from nern.config import ImportanceFigure
     from nern.matrix import Cell, figure_settings
+    from nern.report_settings import ImportanceFigure
     from nern.stages import importance
 
     config = _config(arguments)

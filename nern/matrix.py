@@ -9,22 +9,10 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from nern.config import (
-    MODES,
-    CellsFigure,
-    Config,
-    KernelsFigure,
-    Mode,
-    Network,
-    Original,
-    Protocol,
-    Settings,
-    Table,
-    TableFigure,
-    Task,
-    layered,
-)
+from nern.config import Config, layered
 from nern.errors import NernError
+from nern.report_settings import CellsFigure, KernelsFigure, Table, TableFigure
+from nern.settings import MODES, Mode, Network, Original, Protocol, Settings, Task
 
 RESULTS = "results"
 PROGRESS = "progress.json"

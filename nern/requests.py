@@ -2,8 +2,9 @@
 
 import math
 
-from nern.config import Config, FolderImages, Phase
+from nern.config import Config
 from nern.matrix import Cell, OriginalCell, original_settings, protocol_of, task_of
+from nern.settings import FolderImages, Phase
 
 STEP_SECONDS = 3 * 3600 / 70_000
 """Of a step on 256 images of 32×32: the paper's longest CIFAR fit on one RTX 3090."""

@@ -11,7 +11,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from nern.config import Augmentation, Config, FolderImages, expand
+from nern.config import Config, expand
 from nern.data import pipeline, prepared
 from nern.data.folders import Listing, list_folder
 from nern.data.splits import Split
@@ -19,6 +19,7 @@ from nern.data.streaming import EvaluationSteps, Stream, TrainingSteps
 from nern.errors import NernError
 from nern.matrix import data_path, data_settings, task_of
 from nern.seeding import generator
+from nern.settings import Augmentation, FolderImages
 
 
 class TrainingBatches(ABC):

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nern.config import FolderImages, expand
+from nern.config import expand
 from nern.data.cropping import center_crop
 from nern.data.decoding import Pixels, check_channels, decode, pixels
 from nern.data.splits import SPLITS, Split, Splits
 from nern.errors import NernError
+from nern.settings import FolderImages
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 _MEMORY = 8 * 2**30

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from nern.config import ParquetImages, expand
+from nern.config import expand
 from nern.data.decoding import Pixels, check_channels, decode, pixels
 from nern.data.splits import SPLITS, Splits
 from nern.errors import NernError
+from nern.settings import ParquetImages
 
 
 def read_parquet(images: ParquetImages, where: str, channels: int) -> Splits:

@@ -3,8 +3,8 @@
 A split is `(images, labels)`: uint8 [n, C, H, W] and int64 [n]. Nothing is normalized or augmented here.
 """
 
-from nern.config import DigitsImages, FolderImages, Images, ParquetImages
 from nern.data.splits import Splits
+from nern.settings import DigitsImages, FolderImages, Images, ParquetImages
 
 
 def read_source(images: Images, where: str, channels: int = 3, classes: int | None = None) -> Splits:

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from nern.config import TorchvisionImages, expand
+from nern.config import expand
 from nern.data.splits import SPLITS, Splits
 from nern.errors import NernError
 from nern.networks.torchvision_shim import import_torchvision
+from nern.settings import TorchvisionImages
 
 _TIMEOUT = 60.0
 """Seconds without a byte after which a download counts as failed; torchvision itself would wait for ever."""

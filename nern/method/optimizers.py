@@ -11,9 +11,9 @@ import torch
 from ranger_adabelief import RangerAdaBelief
 from torch import Tensor
 
-from nern.config import Optimizer
 from nern.method.predictor import Predictor
 from nern.method.workers import Workers
+from nern.settings import Optimizer
 
 
 class PredictorOptimizer:

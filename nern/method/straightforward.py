@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nern.config import Losses
 from nern.method.embedding import positional_embedding
 from nern.method.kernels import KernelLayout
 from nern.method.losses import feature_distillation_loss, output_distillation_loss, reconstruction_loss
 from nern.method.predictor import Predictor
+from nern.settings import Losses
 
 
 class StraightforwardStep:

@@ -16,12 +16,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nern.config import Losses, Phase
 from nern.method.backpropagation import PredictorPass
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateTable, Predictor
 from nern.method.sampling import Sample, Sampler
 from nern.method.workers import Workers
+from nern.settings import Losses, Phase
 
 
 class Distiller(Protocol):

@@ -6,10 +6,10 @@ from functools import cached_property
 
 import pandas as pd
 
-from nern.config import Table
 from nern.report import published
 from nern.report.collect import DONE
 from nern.report.statistics import mean_confidence_interval
+from nern.report_settings import Table
 
 NAMES = {"none": "no permutation"}
 """What a table calls a smoothing mode, where it is not the mode's own name."""

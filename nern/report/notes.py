@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from nern.config import Protocol
 from nern.report import formats, published
 from nern.report.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 from nern.report.document import Note
 from nern.report.entries import Entries, Entry
+from nern.settings import Protocol
 
 INSIDE = "The published value lies inside the interval."
 

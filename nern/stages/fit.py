@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nern import checkpoint
-from nern.config import Config, Losses, Phase, fingerprint
+from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches, TrainingBatches, training_batches
 from nern.errors import NernError
 from nern.matrix import Cell, data_path, fit_settings, original_of
@@ -25,6 +25,7 @@ from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
 from nern.provenance import code_digest
 from nern.seeding import generator
+from nern.settings import Losses, Phase
 from nern.stages import history
 from nern.stages.accuracy import TEST_BATCH, predict
 from nern.stages.artifacts import TrainedOriginal, load_original, load_permutation, network_file, rebuild

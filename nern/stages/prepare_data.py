@@ -7,12 +7,13 @@ import logging
 from pathlib import Path
 
 from nern import checkpoint
-from nern.config import Config, FolderImages
+from nern.config import Config
 from nern.data import prepared
 from nern.data.decoding import check_channels
 from nern.data.folders import list_splits, listing_digest
 from nern.data.sources import read_source
 from nern.matrix import DataSettings, data_path, data_settings, task_of
+from nern.settings import FolderImages
 
 log = logging.getLogger(__name__)
 

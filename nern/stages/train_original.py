@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nern import checkpoint
-from nern.config import Config, Original, expand, fingerprint
+from nern.config import Config, expand, fingerprint
 from nern.data.batches import LabeledBatches, TestBatches, training_images
 from nern.data.pipeline import epochs_to_steps
 from nern.errors import NernError
@@ -24,6 +24,7 @@ from nern.networks.loading import load_weights, read_state_dict
 from nern.networks.pretrained import pretrained_file
 from nern.provenance import code_digest
 from nern.seeding import derive
+from nern.settings import Original
 from nern.stages.accuracy import predict
 from nern.stages.artifacts import build_network, network_file, write_predictions
 from nern.stages.runtime import Run, device_name, provenance, start

@@ -6,8 +6,8 @@ from torch import nn
 
 from benchmarks import flops, table, timing, variants
 from benchmarks.problem import Problem, Setting
-from nern.config import Phase
 from nern.errors import NernError
+from nern.settings import Phase
 
 PHASE = Phase.model_validate({"batch": 3, "sampling": {"kernels": 300, "uniform_probability": 0}})
 

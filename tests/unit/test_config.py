@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nern import matrix
-from nern.config import Config, Protocol, expand, fingerprint, layered, parse, read
+from nern.config import Config, expand, fingerprint, layered, parse, read
 from nern.errors import NernError
+from nern.settings import Protocol
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nern import checkpoint
-from nern.config import Augmentation, Config, FolderImages, ParquetImages, TorchvisionImages, fingerprint, parse
+from nern.config import Config, fingerprint, parse
 from nern.data import batches, cropping, pipeline, prepared, streaming
 from nern.data.decoding import decode, pixels
 from nern.data.folders import list_folder, listing_digest
@@ -33,6 +33,7 @@ from nern.data.sources import read_source
 from nern.errors import NernError
 from nern.matrix import DataSettings, data_settings
 from nern.seeding import generator
+from nern.settings import Augmentation, FolderImages, ParquetImages, TorchvisionImages
 from nern.stages import prepare_data
 
 HERE = "tasks.t.images"

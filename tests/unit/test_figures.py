@@ -11,10 +11,11 @@ from torch import nn
 
 from nern import checkpoint
 from nern import config as configuration
-from nern.config import EmbeddingFigure, ImportanceFigure, TableFigure, fingerprint
+from nern.config import fingerprint
 from nern.errors import NernError
 from nern.matrix import figure_cells, fit_settings, table_cells
 from nern.report.figures import cells, compression, curves, importance, regularization, similarity, tradeoff
+from nern.report_settings import EmbeddingFigure, ImportanceFigure, TableFigure
 from nern.stages.importance import mean_activations
 
 CONFIG = configuration.read([Path(__file__).parents[2] / "config.yaml"])

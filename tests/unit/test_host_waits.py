@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import variants
 from benchmarks.problem import Problem, Setting
-from nern.config import Phase
+from nern.settings import Phase
 
 aten = torch.ops.aten
 QUESTIONS = {

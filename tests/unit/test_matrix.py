@@ -6,9 +6,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nern.config import MODES, fingerprint, parse, read
+from nern.config import fingerprint, parse, read
 from nern.errors import NernError
 from nern.matrix import Cell, OriginalCell, all_cells, fit_settings, original_of, table_cells
+from nern.settings import MODES
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())

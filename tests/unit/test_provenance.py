@@ -41,7 +41,9 @@ def edit(path, old, new):
         ("method/losses.py", "The three losses", "Three losses", set()),
         ("method/training.py", "import math\n", "import math  # a comment\n\n", set()),
         ("cli.py", "return 2", "return 3", set()),
-        ("config.py", "0.76", "0.77", set()),  # settings count through fingerprints
+        ("settings.py", "0.76", "0.77", set()),  # settings count through fingerprints
+        ("report_settings.py", "Field(1000", "Field(999", set()),
+        ("config.py", "60.0", "61.0", set()),
     ],
 )
 def test_an_edit_changes_the_digest_of_the_stages_that_use_it(package, module, old, new, stages):

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from nern import checkpoint
 from nern.checkpoint import exclusive
-from nern.config import Config, Table, fingerprint, parse
+from nern.config import Config, fingerprint, parse
 from nern.errors import NernError
 from nern.matrix import Cell, fit_settings, table_cells
 from nern.report import cells_page, collect, comparison, published, sizes, status, tables
@@ -29,6 +29,7 @@ from nern.report.render import render
 from nern.report.render_html import html
 from nern.report.render_latex import latex
 from nern.report.render_markdown import markdown
+from nern.report_settings import Table
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHA = "0" * 64

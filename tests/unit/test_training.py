@@ -4,7 +4,6 @@ import pytest
 import torch
 from networks import randomized
 
-from nern.config import Losses, Phase
 from nern.method import backpropagation, distillation
 from nern.method.distillation import distillation_gradient
 from nern.method.embedding import kernel_coordinates
@@ -17,6 +16,7 @@ from nern.method.workers import Workers
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.graph import FunctionalNetwork
 from nern.networks.learnable import learnable_layers, weight_of
+from nern.settings import Losses, Phase
 
 RECONSTRUCTION = Losses(alpha=0, beta=0)
 

@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nern import checkpoint
-from nern.config import Config, KernelsFigure
+from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import Cell
 from nern.report.figures import curves, kernels
 from nern.report.figures.style import COLORS, LINES, style
 from nern.report.figures.style import write as write_images
+from nern.report_settings import KernelsFigure
 
 LOSSES = {"reconstruction": "L_recon", "output": "L_KD", "features": "L_FMD"}
 

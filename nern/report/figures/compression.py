@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nern.config import PruningFigure
 from nern.report.figures.cells import beside, predictor_digests
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
+from nern.report_settings import PruningFigure
 
 KIB = 1024
 

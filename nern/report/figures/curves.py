@@ -6,11 +6,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nern.config import Config, TableFigure
+from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import table_of
 from nern.report.figures.style import COLORS, LINES
 from nern.report.statistics import mean_confidence_interval
+from nern.report_settings import TableFigure
 
 MEASURES = {"test_accuracy": "test accuracy (%)", "reconstruction": "L_recon (weight RMSE)"}
 UNEQUAL = 5

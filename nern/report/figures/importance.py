@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nern.config import ImportanceFigure
 from nern.report.figures.cells import beside, predictor_digests
 from nern.report.figures.style import COLORS
+from nern.report_settings import ImportanceFigure
 
 HATCHES = {"lowest error": "", "highest error": "///"}
 

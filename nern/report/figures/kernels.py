@@ -8,10 +8,11 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from nern.config import Config, KernelsFigure
+from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import Cell
 from nern.method.workers import Workers
+from nern.report_settings import KernelsFigure
 from nern.stages.reconstruct import load_fitted
 
 VERSIONS = ("original", "reconstructed")

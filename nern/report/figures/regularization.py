@@ -3,10 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nern.config import Config, TableFigure, fingerprint
+from nern.config import Config, fingerprint
 from nern.matrix import Cell, original_of, original_settings
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
+from nern.report_settings import TableFigure
 
 
 def frame(config: Config, done: pd.DataFrame) -> pd.DataFrame:

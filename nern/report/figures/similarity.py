@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
-from nern.config import EmbeddingFigure
 from nern.method.embedding import positional_embedding
 from nern.report.figures.style import COLORS, LINES
+from nern.report_settings import EmbeddingFigure
 
 
 def frame(settings: EmbeddingFigure) -> pd.DataFrame:

@@ -4,10 +4,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nern.config import TableFigure
 from nern.report.entries import NAMES
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
+from nern.report_settings import TableFigure
 
 MIB = 2**20
 MEASURES = {"accuracy": "test accuracy (%)", "agreement": "agreement with the original (%)"}

@@ -6,19 +6,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nern import checkpoint
-from nern.config import (
-    Config,
-    EmbeddingFigure,
-    ImportanceFigure,
-    KernelsFigure,
-    PruningFigure,
-    TableFigure,
-)
+from nern.config import Config
 from nern.matrix import figure_cells, figure_settings
 from nern.report.figures import compression, curves, importance, kernels, regularization, similarity, tradeoff
 from nern.report.figures.cells import done_cells
 from nern.report.figures.style import style
 from nern.report.figures.style import write as write_images
+from nern.report_settings import EmbeddingFigure, ImportanceFigure, KernelsFigure, PruningFigure, TableFigure
 
 
 def write(config: Config, name: str, root: Path, out: Path) -> None:

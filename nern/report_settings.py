@@ -1,0 +1,87 @@
+"""The settings of what is shown: tables and figures, each with the cells that it needs."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from nern.settings import Count, CountOrZero, Fraction, Mode, Name, Positive, Settings, Unique
+
+
+class Table(Settings):
+    """A table of cells: one row per network and hidden size, one group of columns per smoothing mode or variant."""
+
+    title: str
+    task: Name
+    sizes: dict[Name, Annotated[list[Count], Unique, Field(min_length=1)]] = Field(
+        description="hidden sizes of each network"
+    )
+    smoothing: Annotated[list[Mode], Unique, Field(min_length=1)] = Field(["cross-filter"])
+    variants: Annotated[list[Name], Unique, Field(min_length=1)] = Field(["base"])
+    columns: Literal["smoothing", "variant"] = "smoothing"
+    labels: dict[Name, str] = Field({}, description="what the table calls a variant, where not by its name")
+
+
+class CellsFigure(Settings):
+    """A figure about the fits of one network, hidden size, smoothing mode and variant, over all seeds."""
+
+    title: str
+    task: Name
+    network: Name
+    smoothing: Mode = "cross-filter"
+    hidden: Count
+    variant: Name = "base"
+
+
+class TableFigure(Settings):
+    """A figure drawn from the cells of a table."""
+
+    title: str
+    table: Name
+
+
+class PruningFigure(CellsFigure):
+    """Accuracy and bytes of predictors whose smallest weights are set to zero (figure 5a)."""
+
+    sparsities: Annotated[list[Fraction], Unique, Field(min_length=1)]
+
+
+class ImportanceFigure(CellsFigure):
+    """Activations of the filters that are reconstructed best and worst (figure 5b)."""
+
+    layer: str
+    filters: Count = Field(10, description="how many of the best and of the worst")
+    images: Count = Field(1000, description="test images to average over")
+
+
+class KernelsFigure(CellsFigure):
+    """A square of kernels of one layer, original and reconstructed (figure 6); of the first seed."""
+
+    layer: CountOrZero = Field(description="number of the learnable layer, from 0")
+    side: Count = 8
+
+
+class EmbeddingFigure(Settings):
+    """Similarity of embeddings of neighboring indices (figure 8)."""
+
+    title: str
+    bases: Annotated[list[Positive], Unique, Field(min_length=1)]
+    levels: Count = 40
+    indices: Count = 64
+    reference: CountOrZero = 31
+
+
+class Figures(Settings):
+    """The paper's figures, and a table of sizes as one; one that is left out is not drawn."""
+
+    smoothness_regularization: TableFigure | None = None
+    loss_curves: TableFigure | None = None
+    meta_compression: PruningFigure | None = None
+    weight_importance: ImportanceFigure | None = None
+    kernels: KernelsFigure | None = None
+    embedding_similarity: EmbeddingFigure | None = None
+    size_tradeoff: TableFigure | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Those that are there."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None]
