@@ -72,8 +72,7 @@ class Problem:
         self.coordinates = kernel_coordinates([shape[:2] for shape in shapes]).to(device)
         self.table = CoordinateTable(self.coordinates.cpu(), base=BASE, levels=LEVELS).to(device, dtype)
         self.predictor = Predictor(setting.hidden, kernel_size=3, levels=LEVELS, base=BASE).to(device, dtype)
-        values = torch.cat([weight.flatten() for weight in weights])
-        initialize(self.predictor, self.table, values.mean(), values.std(), generator(0, "initialization"))
+        initialize(self.predictor, self.table, self.target, None, generator(0, "initialization"))
         self.losses = phase.losses
         self.sampler = training_sampler(phase, self.layout, self.target, 0)
         self.workers = Workers(setting.threads if device.type == "cpu" else 1)

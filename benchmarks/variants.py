@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.problem import Problem, Setting
-from nern.method.distillation import distillation_gradient
+from nern.method.distillation import Distillation, distillation_gradient
 from nern.method.embedding import positional_embedding
 from nern.method.sampling import Sample
 from nern.method.straightforward import StraightforwardStep
@@ -33,7 +33,7 @@ def distillation(problem: Problem) -> Gradient:
     with torch.no_grad():
         teacher = network.fold(network.kernels)
 
-    def distiller(images: Tensor, kernels: list[Tensor], losses: Losses) -> tuple[list[Tensor], Tensor, Tensor]:
+    def distiller(images: Tensor, kernels: list[Tensor], losses: Losses) -> Distillation:
         return distillation_gradient(
             network,
             images,

@@ -116,3 +116,8 @@ def noise(kind: Noise, shape: Sequence[int], generator: torch.Generator) -> Tens
 def epochs_to_steps(epochs: int, count: int, batch: int) -> int:
     """Steps that see every image at least `epochs` times."""
     return math.ceil(epochs * count / batch)
+
+
+def completed_epochs(steps: int, count: int, batch: int) -> int:
+    """How many times so many steps have seen every image; batches run on over the ends of epochs."""
+    return steps * batch // count

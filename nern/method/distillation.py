@@ -20,6 +20,8 @@ from nern.method.losses import FEATURE_EPSILON
 from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
 
+Distillation = tuple[list[Tensor], Tensor | None, Tensor | None]
+"""Gradients in the kernels, of the kernels' shapes; L_KD and L_FMD, None where their weight is 0: not computed."""
 CPU_CHUNK = 32
 """Images in a chunk on a CPU: the largest maps of a ResNet20 take 2 MB each then, about a core's share of the cache."""
 
@@ -75,7 +77,7 @@ def distillation_gradient(
     epsilon: float,
     workers: Workers,
     sums_twice: bool = False,
-) -> tuple[list[Tensor], Tensor, Tensor]:
+) -> Distillation:
     """Gradient of α·L_KD + β·L_FMD in the kernels.
 
     Args:
@@ -90,12 +92,11 @@ def distillation_gradient(
         sums_twice: whether the maps that are residual sums count twice in L_FMD.
 
     Returns:
-        Gradients of the kernels' shapes, L_KD and L_FMD (a loss of weight 0 is not computed, and 0).
+        Gradients of the kernels' shapes, L_KD and L_FMD (None where its weight is 0).
     """
     batch = len(images)
     if alpha == 0 and beta == 0:
-        zero = images.new_zeros(())
-        return [torch.zeros_like(kernel) for kernel in kernels], zero, zero.clone()
+        return [torch.zeros_like(kernel) for kernel in kernels], None, None
     with torch.no_grad():
         folded = network.fold([kernel.detach() for kernel in kernels])
     times = [2 if sums_twice and is_sum else 1 for is_sum in network.sums]
@@ -110,7 +111,8 @@ def distillation_gradient(
             total += part
         output += more_output
         features += more_features
-    return network.unfold_gradient(gradients), output / batch, features / batch
+    computed_output, computed_features = output / batch if alpha else None, features / batch if beta else None
+    return network.unfold_gradient(gradients), computed_output, computed_features
 
 
 def _chunk_gradient(

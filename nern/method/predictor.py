@@ -111,27 +111,31 @@ def _add_sorted(indices: Tensor, gradient: Tensor, count: int) -> Tensor:
 
 @torch.no_grad()
 def initialize(
-    predictor: Predictor, table: CoordinateTable, mean: Tensor, std: Tensor, generator: torch.Generator
+    predictor: Predictor, table: CoordinateTable, target: Tensor, mask: Tensor | None, generator: torch.Generator
 ) -> None:
     """Draw the predictor's weights so that its first predictions have the original's mean and variance (appendix B).
 
-    All layers are drawn by PyTorch's default; then the output layer is scaled and shifted: its outputs over all
-    coordinates get the standard deviation `std` and the mean `mean` of the original's weights, in the manner of
-    HyperNetworks (Ha et al. 2016). Of the ways to do so this one learned best (docs/fidelity.md).
+    All layers are drawn by PyTorch's default; then the output layer is scaled and shifted: the weights that it
+    predicts get the standard deviation and the mean of the original's, in the manner of HyperNetworks (Ha et al.
+    2016). Of the ways to do so this one learned best (docs/fidelity.md).
 
     Args:
         predictor: on any device; drawn on the generator's.
         table: the coordinates of the network that will be learned.
-        mean: scalar, mean of the original's learnable weights.
-        std: scalar, their standard deviation.
+        target: rows [n, k²] of the original's kernels.
+        mask: [n, k²], one where a row holds a weight; None if everywhere.
         generator: the stream to draw from.
     """
     initialize_default(predictor, generator)
     last = predictor.linears[-1]
     outputs = table.predict(predictor)
-    scale = std / outputs.std()
+    if mask is not None:
+        target, outputs = target[mask > 0], outputs[mask > 0]
+    scale = target.std(correction=0) / outputs.std(correction=0)
+    # a single weight, or weights that are all equal, have a mean to meet but no deviation
+    scale = torch.where(scale.isfinite() & (scale > 0), scale, 1.0)
     last.weight.mul_(scale)
-    last.bias.mul_(scale).add_(mean - outputs.mean() * scale)
+    last.bias.mul_(scale).add_(target.mean() - outputs.mean() * scale)
 
 
 @torch.no_grad()

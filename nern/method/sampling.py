@@ -41,7 +41,8 @@ class Sampler:
         self.count = min(count, self.total)
         self.device = norms.device
         # torch.multinomial takes at most 2^24 categories; a cumulative sum and a binary search take any number
-        self.cumulative = norms.double().cumsum(0) if bool((norms > 0).any()) else None
+        # on the CPU, since a GPU adds up in an order of chance
+        self.cumulative = norms.cpu().double().cumsum(0).to(norms.device) if bool((norms > 0).any()) else None
         self.generator = torch.Generator(norms.device)
 
     def draw(self, step: int) -> Sample:

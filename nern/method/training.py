@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from nern.method.backpropagation import PredictorPass
+from nern.method.distillation import Distillation
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateTable, Predictor
 from nern.method.sampling import Sample, Sampler
@@ -27,13 +28,13 @@ from nern.settings import Losses, Phase
 class Distiller(Protocol):
     """Gives the gradient of α·L_KD + β·L_FMD with respect to the reconstructed kernels on a batch of images."""
 
-    def __call__(self, images: Tensor, kernels: list[Tensor], losses: Losses) -> tuple[list[Tensor], Tensor, Tensor]:
+    def __call__(self, images: Tensor, kernels: list[Tensor], losses: Losses) -> Distillation:
         """Gradients of each layer's shape, L_KD and L_FMD."""
 
 
 @dataclass(frozen=True)
 class StepLosses:
-    """The losses of one step, scalars on the device. L_KD and L_FMD are None where no network was run."""
+    """The losses of one step, scalars on the device. L_KD and L_FMD are None where they were not computed."""
 
     reconstruction: Tensor
     output: Tensor | None = None
@@ -46,8 +47,13 @@ def cosine_lr(step: int, steps: int, start: float, end: float) -> float:
 
 
 def needs_network(phase: Phase, step: int, *, gradient: bool) -> bool:
-    """Whether a step of the phase has to run a network: not in the warm-up, nor where distillation weighs nothing."""
-    return gradient and step >= phase.warmup and (phase.losses.alpha > 0 or phase.losses.beta > 0)
+    """Whether a step of the phase has to run a network: not in the warm-up, nor where distillation weighs nothing.
+
+    A warm-up is on L_recon; where that weighs nothing there is none to do.
+    """
+    losses = phase.losses
+    warm = step >= phase.warmup or losses.reconstruction == 0
+    return gradient and warm and (losses.alpha > 0 or losses.beta > 0)
 
 
 class PredictorStep:
@@ -94,14 +100,16 @@ class PredictorStep:
 
     def reconstruct(self, sample: Sample, losses: Losses) -> StepLosses:
         """A step on L_recon alone: no network is run, and only the sample is predicted."""
+        squares = self.errors.new_empty(len(sample.indices))
 
         def error_of(kernels: Tensor, part: slice) -> Tensor:
-            indices = sample.indices[part]
-            error = self._error(kernels, indices)
-            self.errors[indices] = error.square().sum(1)
+            error = self._error(kernels, sample.indices[part])
+            squares[part] = error.square().sum(1)
             return _weighted(error, sample, part)
 
         self.passes.backward(sample.indices, error_of)
+        # at once: copies of a kernel may be in several threads' pieces, with other rounding
+        self.errors[sample.indices] = squares
         # one factor for all kernels, known when all errors are: the gradients take it as well as the errors would
         loss, factor = self._reconstruction(losses)
         self.passes.scale(factor)

@@ -6,6 +6,7 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches, TrainingBatches, training_batches
 from nern.errors import NernError
 from nern.matrix import Cell, data_path, fit_settings, original_of
-from nern.method.distillation import distillation_gradient
+from nern.method.distillation import Distillation, distillation_gradient
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
@@ -81,8 +82,7 @@ class Fit:
         if protocol.initialization == "default":
             initialize_default(self.predictor, stream)
         else:
-            weights = torch.cat([weight.flatten() for weight in self.original.weights])
-            initialize(self.predictor, table, weights.mean(), weights.std(), stream)
+            initialize(self.predictor, table, self.target, self.layout.mask(device), stream)
         self.forward = PredictorStep(self.predictor, table, self.layout, self.target, workers)
 
         module = self.original.module.to(device)
@@ -92,7 +92,7 @@ class Fit:
         self.tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
         self.rows: list[history.Row] = []
 
-    def _distiller(self, images: Tensor, kernels: list[Tensor], losses: Losses) -> tuple[list[Tensor], Tensor, Tensor]:
+    def _distiller(self, images: Tensor, kernels: list[Tensor], losses: Losses) -> Distillation:
         return distillation_gradient(
             self.network,
             images,
@@ -165,6 +165,8 @@ def run(config: Config, cell: Cell) -> None:
         (folder / "failed.json").unlink(missing_ok=True)
         checkpoint.write_json(folder / "config.json", fit.settings.model_dump(mode="json"))
         recorder = train(fit, folder, config.execution.save_every)
+        if not all(bool(parameter.isfinite().all()) for parameter in fit.predictor.parameters()):
+            _stop(fit, fit.total, "the predictor's weights are not finite after")
         facts = provenance("fit", fit.inputs)
         metadata = {"cell": cell.path, "fingerprint": fingerprint(fit.settings), "code": facts["code"]["fit"]}
         checkpoint.write_tensors(folder / "predictor.safetensors", fit.predictor.state_dict(), metadata)
@@ -233,7 +235,7 @@ def _run_phase(
             if accuracy or done % every == 0 or done == fit.total:
                 fit.rows.append([done, stretch.name, lr, *_values(losses), accuracy.get("accuracy")])
             shown = bool(accuracy) or clock.wants_line()
-            if shown or fit.device.type == "cpu" or done % 100 == 0:
+            if shown or fit.device.type == "cpu" or done % 100 == 0 or done == fit.total:
                 _stop_if_not_finite(fit, losses, done)
             clock.step(done, **({"loss": losses.reconstruction.item()} | accuracy if shown else {}))
             # never at a phase's end: the next phase begins with an optimizer of its own
@@ -260,6 +262,10 @@ def _stop_if_not_finite(fit: Fit, losses: StepLosses, done: int) -> None:
         return
     terms = dict(zip(("L_recon", "L_KD", "L_FMD"), values, strict=True))
     shown = ", ".join(f"{name} = {value}" for name, value in terms.items() if value is not None)
-    message = f"{fit.cell.path}: the loss is not finite at iteration {done} ({shown}); lower the learning rate"
+    _stop(fit, done, f"the loss is not finite ({shown}) at")
+
+
+def _stop(fit: Fit, done: int, what: str) -> NoReturn:
+    message = f"{fit.cell.path}: {what} iteration {done}; lower the learning rate"
     checkpoint.write_json(Path(fit.cell.path) / "failed.json", {"step": done, "message": message})
     raise NernError(message)

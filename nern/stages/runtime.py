@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 def start(execution: Execution, threads: int, *, tf32: bool = False) -> torch.device:
     """Set up torch for one stage and return its device.
 
-    Denormal floats are flushed to zero: early in a fit they make a CPU several times slower. Only deterministic
-    kernels are used, so that the same inputs give the same bytes, and TF32 only where a protocol asks for it.
+    Denormal floats are flushed to zero: early in a fit they make a CPU several times slower. Deterministic kernels are
+    used wherever torch has one, so that the same inputs give the same bytes; where a user's network needs one that
+    torch does not have on a GPU, torch warns. TF32 is used only where a protocol asks for it.
 
     Raises:
         NernError: the device is not there.
@@ -34,6 +35,9 @@ def start(execution: Execution, threads: int, *, tf32: bool = False) -> torch.de
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode("warn")
+    # nothing here reads memory before it writes it
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = tf32

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nern import checkpoint
 from nern.config import Config, expand, fingerprint
 from nern.data.batches import LabeledBatches, TestBatches, training_images
-from nern.data.pipeline import epochs_to_steps
+from nern.data.pipeline import completed_epochs, epochs_to_steps
 from nern.errors import NernError
 from nern.matrix import OriginalCell, data_path, network_of, original_settings
 from nern.method.smoothness import smoothness_loss
@@ -125,7 +125,6 @@ class Training:
             device=device,
             channels_last=True,
         )
-        self.per_epoch = epochs_to_steps(1, self.images.count, recipe.batch)
         self.total = epochs_to_steps(recipe.epochs, self.images.count, recipe.batch)
         self.optimizer = torch.optim.SGD(
             module.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
@@ -156,9 +155,11 @@ class Training:
         with contextlib.closing(clock), self.images:
             for step in range(done, self.total):
                 loss = self._step(step)
-                if (step + 1) % self.per_epoch == 0:
+                ended = completed_epochs(step + 1, self.images.count, self.recipe.batch) - len(self.accuracies)
+                if ended:
                     self._stop_if_not_finite(loss, step + 1)
-                    self.accuracies.append(predict(self.module, self.tests, Workers()).top(1))
+                    # a batch that is larger than the data ends several epochs at once
+                    self.accuracies += [predict(self.module, self.tests, Workers()).top(1)] * ended
                     clock.step(step + 1, loss=loss.item(), accuracy=self.accuracies[-1])
                 elif clock.wants_line():
                     self._stop_if_not_finite(loss, step + 1)
@@ -171,7 +172,7 @@ class Training:
         return clock, self.accuracies
 
     def _step(self, step: int) -> Tensor:
-        epoch = step // self.per_epoch
+        epoch = completed_epochs(step, self.images.count, self.recipe.batch)
         lr = self.recipe.lr * self.recipe.gamma ** sum(epoch >= milestone for milestone in self.recipe.milestones)
         self.optimizer.param_groups[0]["lr"] = lr
         inputs, labels = self.images.labeled(step)

@@ -549,6 +549,17 @@ class TestOrder:
         assert pipeline.epochs_to_steps(2, 50_000, 128) == 782
         assert pipeline.epochs_to_steps(3, 10, 5) == 6
 
+    @given(st.integers(1, 5), st.integers(1, 60), st.integers(1, 80))
+    def test_the_last_step_of_so_many_epochs_completes_them(self, epochs, count, batch):
+        total = pipeline.epochs_to_steps(epochs, count, batch)
+        assert pipeline.completed_epochs(total, count, batch) >= epochs
+        assert pipeline.completed_epochs(total - 1, count, batch) < epochs
+
+    def test_an_epoch_ends_with_its_images_not_with_a_step(self):
+        # 625 steps of 128 are 1.6 epochs of 50,000; the 200th epoch ends with step 78,125
+        assert [pipeline.completed_epochs(step, 50_000, 128) for step in (390, 391, 781, 782)] == [0, 1, 1, 2]
+        assert [pipeline.completed_epochs(step, 50_000, 128) for step in (78_124, 78_125)] == [199, 200]
+
     def test_seeds_purposes_and_epochs_differ(self):
         orders = [
             tuple(pipeline.epoch_order(100, *key).tolist())

@@ -89,10 +89,30 @@ def test_a_gpus_sum_by_index_is_that_of_a_cpu_and_of_a_loop(double):
 
 def test_first_predictions_have_the_originals_mean_and_deviation():
     predictor, _, table = make(hidden=64, levels=40)
-    initialize(predictor, table, torch.tensor(0.4), torch.tensor(0.03), torch.Generator().manual_seed(2))
+    target = 0.4 + 0.03 * torch.randn(len(table), 9, generator=torch.Generator().manual_seed(3))
+    initialize(predictor, table, target, None, torch.Generator().manual_seed(2))
     predicted = table.predict(predictor)
-    assert predicted.mean().item() == pytest.approx(0.4, abs=1e-4)
-    assert predicted.std().item() == pytest.approx(0.03, rel=1e-3)
+    assert predicted.mean().item() == pytest.approx(target.mean().item(), abs=1e-4)
+    assert predicted.std().item() == pytest.approx(target.std().item(), rel=1e-3)
+
+
+def test_first_predictions_count_only_where_a_smaller_kernel_has_weights():
+    predictor, _, table = make(hidden=64, levels=40)
+    mask = torch.zeros(len(table), 9)
+    mask[:, 4] = 1  # 1x1 kernels, in the center of 3x3
+    mask[:6] = 1
+    target = mask * torch.randn(len(table), 9, generator=torch.Generator().manual_seed(3))
+    initialize(predictor, table, target, mask, torch.Generator().manual_seed(2))
+    predicted, wanted = table.predict(predictor)[mask > 0], target[mask > 0]
+    assert predicted.mean().item() == pytest.approx(wanted.mean().item(), abs=1e-4)
+    assert predicted.std().item() == pytest.approx(wanted.std().item(), rel=1e-3)
+
+
+def test_the_first_prediction_of_a_single_weight_is_that_weight():
+    predictor, _, _ = make(hidden=8, kernel_size=1)
+    table = CoordinateTable(kernel_coordinates([(1, 1)]), base=0.76, levels=6)
+    initialize(predictor, table, torch.tensor([[0.7]]), None, torch.Generator().manual_seed(2))
+    assert table.predict(predictor).item() == pytest.approx(0.7, abs=1e-5)
 
 
 def test_default_initialization_is_uniform_within_one_over_root_of_inputs():

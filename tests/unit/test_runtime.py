@@ -21,6 +21,13 @@ def test_tf32_only_where_a_protocol_asks_for_it(asked):
     assert torch.backends.cudnn.allow_tf32 is asked
 
 
+def test_only_deterministic_kernels_and_a_warning_where_there_is_none():
+    torch.set_deterministic_debug_mode("default")
+    start(Execution(device="cpu"), 1)
+    assert torch.get_deterministic_debug_mode() == 1
+    assert torch.backends.cudnn.deterministic
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_one_sentence():
     with pytest.raises(NernError, match=r"execution.device: cuda asked for, but torch sees 0 GPUs"):

@@ -183,6 +183,8 @@ def test_reconstruction_runs_no_network():
         ({"losses": {"alpha": 0, "beta": 0}}, 5, True, False),
         ({"losses": {"alpha": 0, "beta": 1}}, 5, True, True),
         ({}, 5, False, False),
+        # L_recon weighs nothing: a warm-up on it would be steps without a gradient
+        ({"warmup": 10, "losses": {"reconstruction": 0}}, 0, True, True),
     ],
 )
 def test_which_steps_need_a_network(phase, step, gradient, wanted):
@@ -205,6 +207,27 @@ def test_the_number_of_threads_changes_no_bit(dtype):
             found += [*problem.gradients(), losses.output, losses.features]
         everything.append(found)
     assert all(torch.equal(one, other) for one, other in zip(*everything, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_of_copies_in_several_pieces_the_last_ones_error_is_kept(threads):
+    problem = Problem(threads=threads)
+    indices = torch.randint(0, 20, (100,), generator=torch.Generator().manual_seed(3))  # pieces are of 16
+    squares = torch.zeros(100)
+
+    def backward(sample, gradient_of):
+        # every copy with an error of its own, as if by rounding, and the pieces in a thread's worst order
+        for start in reversed(range(0, len(sample), 16)):
+            part = slice(start, min(start + 16, len(sample)))
+            kernels = problem.target[sample[part]] + torch.arange(part.start, part.stop).unsqueeze(1)
+            squares[part] = (kernels - problem.target[sample[part]]).square().sum(1)
+            gradient_of(kernels, part)
+
+    problem.step.passes.backward, problem.step.passes.scale = backward, lambda factor: None
+    problem.step.reconstruct(Sample(indices, None), RECONSTRUCTION)
+    for kernel in set(indices.tolist()):
+        last = (indices == kernel).nonzero().max()
+        torch.testing.assert_close(problem.step.errors[kernel], squares[last])
 
 
 def test_learning_rate_is_half_a_cosine():

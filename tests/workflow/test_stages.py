@@ -222,8 +222,44 @@ def test_a_loss_that_is_not_finite_stops_the_fit_and_is_a_failed_cell(run, capsy
         yaml.safe_dump({"variants": {"decoupled": {"training": {"optimizer": {"name": "ranger", "lr": 1e9}}}}})
     )
     assert main(["fit", CELL, *CONFIG, "wild.yaml"]) == 2
-    one_sentence(capsys, "not finite at iteration")
+    one_sentence(capsys, "the loss is not finite")
     assert json.loads(Path(CELL, "failed.json").read_text())["step"] > 0
+
+
+def test_a_last_step_that_is_not_finite_stops_the_fit_too(run, capsys, monkeypatch):
+    step = fit.PredictorOptimizer.step
+
+    def overflowing(self, lr):
+        step(self, lr)
+        if lr < 1e-5:  # the last: the losses of every step are those before it, all finite
+            self.parameters[0].data[0, 0] = torch.inf
+
+    monkeypatch.setattr(fit.PredictorOptimizer, "step", overflowing)
+    phase = {"iterations": 1, "optimizer": {"lr": 1e-6}}
+    Path("wild.yaml").write_text(yaml.safe_dump({"variants": {"decoupled": {"distillation": phase}}}))
+    before = digests(run)
+    assert main(["fit", CELL, *CONFIG, "wild.yaml"]) == 2
+    one_sentence(capsys, "weights are not finite after iteration 21")
+    changed = {Path(name).name for name, digest in digests(run).items() if before.get(name) != digest}
+    assert changed == {"failed.json", "config.json"}
+
+
+def test_an_original_is_tested_after_each_of_its_epochs_the_last_among_them(run):
+    # 1,347 images in batches of 128: no epoch ends with a step
+    found = json.loads(Path(ORIGINAL, "metrics.json").read_text())
+    assert found["epochs"] == 2
+    assert found["best_on_test_accuracy"] >= found["accuracy"]
+    assert found["best_on_test_epoch"] in (1, 2)
+
+
+def test_a_loss_that_is_not_computed_is_not_written(run):
+    alone = {"iterations": 2, "losses": {"alpha": 1, "beta": 0}}
+    Path("alone.yaml").write_text(
+        yaml.safe_dump({"variants": {"decoupled": {"training": alone, "distillation": None, "evaluate_every": 0}}})
+    )
+    assert main(["fit", CELL, *CONFIG, "alone.yaml"]) == 0
+    rows = [line.split(",") for line in Path(CELL, "history.csv").read_text().splitlines()[1:]]
+    assert all(row[4] and not row[5] for row in rows)
 
 
 def test_status_and_explain(run, capsys):
