@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from nern.errors import NernError
 from nern.report_settings import Figures, Table
-from nern.settings import Count, CountOrZero, Name, Original, Positive, Protocol, Settings, Task, Unique
+from nern.settings import Count, CountOrZero, Name, Original, Positive, Protocol, Settings, Task, Unique, Variant
 
 
 class Threads(Settings):
@@ -47,7 +47,7 @@ class Config(Settings):
     protocol: Protocol = Protocol()
     tasks: dict[Name, Task]
     originals: dict[Name, Original] = Field({"base": Original()})
-    variants: dict[Name, Protocol] = Field({"base": Protocol()})
+    variants: dict[Name, Variant] = Field({"base": Variant()})
     tables: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")], Table] = Field({})
     figures: Figures = Figures()
 

@@ -183,9 +183,23 @@ def permutation_settings(config: Config, original: OriginalCell, mode: str) -> P
 def protocol_of(config: Config, cell: Cell) -> Protocol:
     """The resolved protocol of a cell; NernError if its variant is unknown."""
     task, network = task_of(config, cell.task), network_of(config, cell.task, cell.network)
-    if cell.variant not in config.variants:
-        raise NernError(f"unknown variant {cell.variant!r}: the configuration has {_names(config.variants)}")
-    return layered(config.protocol, task.protocol, network.protocol, config.variants[cell.variant])
+    return layered(config.protocol, task.protocol, network.protocol, *_variant_layers(config, cell.variant))
+
+
+def _variant_layers(config: Config, name: str) -> list[Protocol]:
+    """What a variant overrides, behind what those override that it extends."""
+    names: list[str] = []
+    extended: str | None = name
+    while extended is not None:
+        if extended not in config.variants:
+            where = f"variants.{names[-1]}.extends: " if names else ""
+            raise NernError(f"{where}unknown variant {extended!r}: the configuration has {_names(config.variants)}")
+        if extended in names:
+            raise NernError(f"variants.{names[-1]}.extends: {extended} extends {names[-1]} itself; break the circle")
+        names.append(extended)
+        extended = config.variants[extended].extends
+    layers = [config.variants[each].model_dump(exclude_unset=True, exclude={"extends"}) for each in reversed(names)]
+    return [Protocol.model_validate(layer) for layer in layers]
 
 
 def original_of(config: Config, cell: Cell) -> OriginalCell:
@@ -278,6 +292,8 @@ def check(config: Config) -> None:
                 fit_settings(config, cell)
         except NernError as error:
             raise NernError(f"{kind}.{name}: {error}") from None
+    for name in config.variants:
+        _variant_layers(config, name)
     for name in COMPUTED_TABLES:
         if name in config.tables:
             raise NernError(f"tables.{name}: the name belongs to a table without settings; choose another")

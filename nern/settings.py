@@ -167,6 +167,12 @@ class Protocol(Settings):
     evaluate_every: CountOrZero = Field(5000, description="iterations between tests for best-on-test; 0: never")
 
 
+class Variant(Protocol):
+    """A named override of the protocol."""
+
+    extends: Name | None = Field(None, description="the variant that this one changes; null: the protocol itself")
+
+
 class Network(Settings):
     """An architecture and which of its weights are learned."""
 

@@ -135,6 +135,37 @@ def test_the_order_of_layers_is_all_task_network_variant():
     assert matrix.protocol_of(parse(values), cell).training.warmup == 4
 
 
+def extending(**variants):
+    return parse(copy.deepcopy(SHIPPED) | {"variants": {"base": {}} | variants})
+
+
+def test_a_variant_that_extends_another_changes_what_it_says():
+    config = extending(
+        long={"training": {"iterations": 7, "batch": 8}},
+        longer={"extends": "long", "training": {"iterations": 70}, "inputs": "uniform"},
+        longest={"extends": "longer", "training": {"iterations": 700}, "distillation": None},
+    )
+    cell = matrix.Cell("cifar10", "resnet20", "none", 140, "longest", 0)
+    found = matrix.protocol_of(config, cell)
+    assert (found.training.iterations, found.training.batch, found.inputs) == (700, 8, "uniform")
+    same = extending(longest={"training": {"iterations": 700, "batch": 8}, "inputs": "uniform"})
+    # one cell whichever way it is written
+    assert fingerprint(matrix.fit_settings(same, cell)) == fingerprint(matrix.fit_settings(config, cell))
+
+
+@pytest.mark.parametrize(
+    ("variants", "sentence"),
+    [
+        ({"a": {"extends": "lost"}}, "variants.a.extends: unknown variant 'lost'"),
+        ({"a": {"extends": "a"}}, "variants.a.extends: a extends a itself; break the circle"),
+        ({"a": {"extends": "b"}, "b": {"extends": "a"}}, "variants.b.extends: a extends b itself; break the circle"),
+    ],
+)
+def test_a_variant_that_extends_nothing_or_itself_is_one_sentence(variants, sentence):
+    with pytest.raises(NernError, match=sentence):
+        matrix.check(extending(**variants))
+
+
 def test_fingerprints_do_not_depend_on_how_settings_are_written():
     assert fingerprint(Protocol()) == fingerprint(Protocol.model_validate({"training": {"batch": "256"}}))
     settings = [Protocol(), Protocol(inputs="uniform"), Protocol.model_validate({"training": {"batch": 255}})]
