@@ -284,6 +284,8 @@ def all_cells(config: Config) -> list[Cell]:
 
 def check(config: Config) -> None:
     """Resolve every cell, so that a wrong name is found before anything runs. Raises NernError."""
+    for name in config.variants:
+        _variant_layers(config, name)
     places = [("tables", name, table_cells) for name in config.tables]
     places += [("figures", name, figure_cells) for name in config.figures.names]
     for kind, name, cells_of in places:
@@ -292,8 +294,6 @@ def check(config: Config) -> None:
                 fit_settings(config, cell)
         except NernError as error:
             raise NernError(f"{kind}.{name}: {error}") from None
-    for name in config.variants:
-        _variant_layers(config, name)
     for name in COMPUTED_TABLES:
         if name in config.tables:
             raise NernError(f"tables.{name}: the name belongs to a table without settings; choose another")
