@@ -116,7 +116,7 @@ class FunctionalNetwork:
         with graph.inserting_after(last):
             folded = graph.placeholder("folded")
         del tap  # found again by its name when the taps are inserted
-        for node in list(graph.nodes):
+        for number, node in enumerate(list(graph.nodes)):
             layer = modules.get(str(node.target)) if node.op == "call_module" else None
             if not isinstance(layer, nn.Conv2d):
                 continue
@@ -129,7 +129,7 @@ class FunctionalNetwork:
                     raise NernError(f"{name}: padding mode {layer.padding_mode} is not supported for learnable layers")
                 continue
             norm_node, scale, bias = _normalization(node, layer, modules)
-            key = f"folded_{name.replace('.', '_')}"
+            key = f"folded_{number}"  # not the name: conv.0 and conv_0 would share a key
             traced.register_buffer(f"{key}_bias", bias)
             with graph.inserting_before(node):
                 if learned:
