@@ -42,6 +42,17 @@ def _tap(tap: Tap, index: int, value: Tensor) -> Tensor:
     return tap(index, value)
 
 
+class _Tracer(fx.Tracer):
+    """Traces a forward pass of images, all else that it takes left at its default, as one of `images, folded, tap`."""
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: object = None
+    ) -> tuple[Any, list[Any]]:
+        images, folded, tap = (self.create_proxy("placeholder", name, (), {}) for name in ("images", "folded", "tap"))
+        self.folded, self.tap = folded.node, tap.node
+        return root_fn, [self.root, images]
+
+
 class FunctionalNetwork:
     """A network whose learnable convolutions take their weights as arguments, with a tap on every feature map.
 
@@ -63,17 +74,19 @@ class FunctionalNetwork:
             NernError: the forward pass cannot be traced, or does not run a learnable convolution exactly once.
         """
         self.layers, self.maps, self.sums = list(learnable), list[str](), list[bool]()
+        original, tracer = copy.deepcopy(module).eval(), _Tracer()
         try:
-            traced = fx.symbolic_trace(copy.deepcopy(module).eval())
+            traced = fx.GraphModule(original, tracer.trace(original))
         except Exception as error:  # tracing runs the user's forward on proxies: anything can come of it
             line = " ".join(str(error).split())[:150]
             raise NernError(
-                f"{type(module).__name__} cannot be traced by torch.fx ({line}); its forward must not branch on tensors"
+                f"{type(module).__name__} cannot be traced by torch.fx ({line}); "
+                "its forward must take images alone and not branch on tensors"
             ) from None
         self.kernels: list[Tensor] = [weight_of(traced, name).detach() for name in self.layers]
         self._scales: list[Tensor | None] = [None] * len(self.layers)
-        self._fold_convolutions(traced)
-        self._insert_taps(traced)
+        self._fold_convolutions(traced, tracer.folded)
+        self._insert_taps(traced, tracer.tap)
         traced.delete_all_unused_submodules()
         traced.graph.lint()
         traced.recompile()
@@ -108,14 +121,8 @@ class FunctionalNetwork:
 
         return self.forward(images, folded, keep), maps
 
-    def _fold_convolutions(self, traced: fx.GraphModule) -> None:
+    def _fold_convolutions(self, traced: fx.GraphModule, folded: fx.Node) -> None:
         graph, modules, runs = traced.graph, dict(traced.named_modules()), dict.fromkeys(self.layers, 0)
-        last = [node for node in graph.nodes if node.op == "placeholder"][-1]
-        with graph.inserting_after(last):
-            tap = graph.placeholder("tap")
-        with graph.inserting_after(last):
-            folded = graph.placeholder("folded")
-        del tap  # found again by its name when the taps are inserted
         for number, node in enumerate(list(graph.nodes)):
             layer = modules.get(str(node.target)) if node.op == "call_module" else None
             if not isinstance(layer, nn.Conv2d):
@@ -142,7 +149,7 @@ class FunctionalNetwork:
                     weight = graph.get_attr(f"{key}_weight")
                 offset = None if bias is None else graph.get_attr(f"{key}_bias")
                 geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
-                convolved = graph.call_function(F.conv2d, (node.args[0], weight, offset, *geometry))
+                convolved = graph.call_function(F.conv2d, (_input_of(node), weight, offset, *geometry))
             (norm_node or node).replace_all_uses_with(convolved)
             if norm_node is not None:
                 graph.erase_node(norm_node)
@@ -151,21 +158,20 @@ class FunctionalNetwork:
             if count != 1:
                 raise NernError(f"{name}: runs {count} times in a forward pass; a learnable layer must run once")
 
-    def _insert_taps(self, traced: fx.GraphModule) -> None:
+    def _insert_taps(self, traced: fx.GraphModule, tap: fx.Node) -> None:
         graph, modules = traced.graph, dict(traced.named_modules())
-        tap = next(node for node in graph.nodes if node.op == "placeholder" and node.name == "tap")
-        tapped: dict[Any, fx.Node] = {}
+        tapped: dict[fx.Node, fx.Node] = {}
         for node in list(graph.nodes):
             if not _is_activation(node, modules):
                 continue
             _make_pure(node, modules)
-            entering = node.args[0]
+            entering = _input_of(node)
             if entering not in tapped:
                 with graph.inserting_before(node):
                     tapped[entering] = graph.call_function(_tap, (tap, len(self.maps), entering))
                 self.maps.append(str(entering))
-                self.sums.append(isinstance(entering, fx.Node) and entering.target in _SUMS)
-            node.args = (tapped[entering], *node.args[1:])
+                self.sums.append(entering.target in _SUMS)
+            node.replace_input_with(entering, tapped[entering])
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "FunctionalNetwork":
         """Move everything to a device, and to a floating-point type if one is given; returns itself."""
@@ -192,6 +198,13 @@ def _normalization(
     if norm.bias is not None:
         offset = offset + norm.bias.detach()
     return users[0], factor.reshape(-1, 1, 1, 1), offset
+
+
+def _input_of(node: fx.Node) -> fx.Node:
+    """What enters a layer or an activation, given first or by name."""
+    entering = node.args[0] if node.args else node.kwargs["input"]
+    assert isinstance(entering, fx.Node), node
+    return entering
 
 
 def _is_activation(node: fx.Node, modules: dict[str, Any]) -> bool:

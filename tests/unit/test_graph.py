@@ -1,9 +1,11 @@
 """Networks that users write."""
 
+import pytest
 import torch
 from networks import randomized
 from torch import nn
 
+from nern.errors import NernError
 from nern.networks.graph import FunctionalNetwork
 from nern.networks.learnable import learnable_layers
 
@@ -55,3 +57,41 @@ def test_a_convolution_that_is_not_learned_may_run_twice_before_two_normalizatio
         shared=conv, one=lambda: nn.BatchNorm2d(4), two=lambda: nn.BatchNorm2d(4), last=lambda: conv(4),
     )  # fmt: skip
     assert_same_logits(network, layers=["last"])
+
+
+@pytest.mark.parametrize("name", ["tap", "folded", "images"])
+def test_a_layer_may_have_the_name_of_an_argument(name):
+    network = Network(lambda self, x: getattr(self, name)(self.conv(x)), conv=conv, **{name: nn.ReLU})
+    assert len(assert_same_logits(network).maps) == 1
+
+
+class Optional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = conv()
+
+    def forward(self, x, alpha=1.5, features=False, *, mask=None):
+        x = self.conv(x) * alpha
+        if features:
+            return x
+        return (x if mask is None else x * mask).mean((2, 3))
+
+
+def test_arguments_with_defaults_take_them():
+    assert_same_logits(Optional())
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+def test_a_second_input_is_refused():
+    with pytest.raises(NernError, match="take images alone") as caught:
+        FunctionalNetwork(TwoInputs(), [])
+    assert "\n" not in str(caught.value)
+
+
+def test_arguments_may_be_given_by_name():
+    network = Network(lambda self, x: self.act(input=self.conv(input=x)), conv=conv, act=nn.ReLU)
+    assert len(assert_same_logits(network).maps) == 1
