@@ -83,7 +83,8 @@ class FunctionalNetwork:
                 f"{type(module).__name__} cannot be traced by torch.fx ({line}); "
                 "its forward must take images alone and not branch on tensors"
             ) from None
-        self.kernels: list[Tensor] = [weight_of(traced, name).detach() for name in self.layers]
+        # the traced module has only the layers that run
+        self.kernels: list[Tensor] = [weight_of(original, name).detach() for name in self.layers]
         self._scales: list[Tensor | None] = [None] * len(self.layers)
         self._fold_convolutions(traced, tracer.folded)
         self._insert_taps(traced, tracer.tap)
@@ -156,7 +157,11 @@ class FunctionalNetwork:
             graph.erase_node(node)
         for name, count in runs.items():
             if count != 1:
-                raise NernError(f"{name}: runs {count} times in a forward pass; a learnable layer must run once")
+                raise NernError(
+                    f"{name}: runs {count} times in a forward pass in evaluation mode, as a torch.nn.Conv2d, but a "
+                    "learnable layer must run once; leave its size out (learnable: [3], say), or build the network "
+                    "without it (architecture: package.module:callable)"
+                )
 
     def _insert_taps(self, traced: fx.GraphModule, tap: fx.Node) -> None:
         graph, modules = traced.graph, dict(traced.named_modules())

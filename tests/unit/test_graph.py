@@ -8,6 +8,7 @@ from torch import nn
 from nern.errors import NernError
 from nern.networks.graph import FunctionalNetwork
 from nern.networks.learnable import learnable_layers
+from nern.networks.torchvision_shim import import_torchvision
 
 
 def images():
@@ -95,3 +96,33 @@ def test_a_second_input_is_refused():
 def test_arguments_may_be_given_by_name():
     network = Network(lambda self, x: self.act(input=self.conv(input=x)), conv=conv, act=nn.ReLU)
     assert len(assert_same_logits(network).maps) == 1
+
+
+class Auxiliary(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.aux = conv(), conv()
+
+    def forward(self, x):
+        return self.aux(x) if self.training else self.conv(x)
+
+
+def googlenet():
+    return import_torchvision("torchvision.models").get_model("googlenet", weights=None, init_weights=False)
+
+
+@pytest.mark.parametrize(("make", "name"), [(Auxiliary, "aux"), (googlenet, "aux1.conv.conv")])
+def test_a_layer_that_runs_in_training_alone_is_named_with_what_to_do(make, name):
+    network = make()
+    with pytest.raises(NernError, match=rf"{name}: runs 0 times .* package.module:callable") as caught:
+        FunctionalNetwork(network, learnable_layers(network))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_was_traced_shares_no_weight_with_the_network():
+    network = Network(lambda self, x: self.conv(x), conv=conv)
+    functional = FunctionalNetwork(network, ["conv"])
+    before = functional.kernels[0].clone()
+    with torch.no_grad():
+        network.conv.weight.zero_()
+    assert torch.equal(functional.kernels[0], before)
