@@ -16,25 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from nern.errors import NernError
+from nern.networks.activations import activations, input_of, make_pure
 from nern.networks.learnable import weight_of
 
 Tap = Callable[[int, Tensor], Tensor]
 """Called with the number of a feature map and the map; what it returns takes the map's place."""
 
-_MODULES = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.LeakyReLU, nn.ELU, nn.Sigmoid)
-_FUNCTIONS: tuple[Callable[..., Any], ...] = (
-    F.relu,
-    F.relu6,
-    F.hardswish,
-    F.hardsigmoid,
-    F.silu,
-    F.gelu,
-    F.leaky_relu,
-    F.elu,
-    torch.sigmoid,
-)
-_FUNCTIONS += (torch.relu, torch.relu_, F.relu_, torch.nn.functional.sigmoid)
-_METHODS = ("relu", "relu_", "sigmoid")
 _SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
 
 
@@ -86,6 +73,7 @@ class FunctionalNetwork:
         # the traced module has only the layers that run
         self.kernels: list[Tensor] = [weight_of(original, name).detach() for name in self.layers]
         self._scales: list[Tensor | None] = [None] * len(self.layers)
+        make_pure(traced)
         self._fold_convolutions(traced, tracer.folded)
         self._insert_taps(traced, tracer.tap)
         traced.delete_all_unused_submodules()
@@ -150,7 +138,7 @@ class FunctionalNetwork:
                     weight = graph.get_attr(f"{key}_weight")
                 offset = None if bias is None else graph.get_attr(f"{key}_bias")
                 geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
-                convolved = graph.call_function(F.conv2d, (_input_of(node), weight, offset, *geometry))
+                convolved = graph.call_function(F.conv2d, (input_of(node), weight, offset, *geometry))
             (norm_node or node).replace_all_uses_with(convolved)
             if norm_node is not None:
                 graph.erase_node(norm_node)
@@ -164,13 +152,9 @@ class FunctionalNetwork:
                 )
 
     def _insert_taps(self, traced: fx.GraphModule, tap: fx.Node) -> None:
-        graph, modules = traced.graph, dict(traced.named_modules())
-        tapped: dict[fx.Node, fx.Node] = {}
-        for node in list(graph.nodes):
-            if not _is_activation(node, modules):
-                continue
-            _make_pure(node, modules)
-            entering = _input_of(node)
+        graph, tapped = traced.graph, dict[fx.Node, fx.Node]()
+        for node in activations(traced):
+            entering = input_of(node)
             if entering not in tapped:
                 with graph.inserting_before(node):
                     tapped[entering] = graph.call_function(_tap, (tap, len(self.maps), entering))
@@ -203,31 +187,3 @@ def _normalization(
     if norm.bias is not None:
         offset = offset + norm.bias.detach()
     return users[0], factor.reshape(-1, 1, 1, 1), offset
-
-
-def _input_of(node: fx.Node) -> fx.Node:
-    """What enters a layer or an activation, given first or by name."""
-    entering = node.args[0] if node.args else node.kwargs["input"]
-    assert isinstance(entering, fx.Node), node
-    return entering
-
-
-def _is_activation(node: fx.Node, modules: dict[str, Any]) -> bool:
-    if node.op == "call_module":
-        return isinstance(modules[str(node.target)], _MODULES)
-    if node.op == "call_function":
-        return node.target in _FUNCTIONS
-    return node.op == "call_method" and node.target in _METHODS
-
-
-def _make_pure(node: fx.Node, modules: dict[str, Any]) -> None:
-    """An activation that works in place would change the map that was tapped: let it write elsewhere."""
-    if node.op == "call_module":
-        if hasattr(modules[str(node.target)], "inplace"):
-            modules[str(node.target)].inplace = False
-    elif node.op == "call_method":
-        node.target = str(node.target).rstrip("_")
-    else:
-        node.target = {torch.relu_: torch.relu, F.relu_: F.relu}.get(node.target, node.target)  # type: ignore[arg-type]
-        if "inplace" in node.kwargs:
-            node.kwargs = node.kwargs | {"inplace": False}

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from networks import randomized
 from torch import nn
+from torch.nn.modules import activation
 
 from nern.errors import NernError
 from nern.networks.graph import FunctionalNetwork
@@ -126,3 +128,96 @@ def test_what_was_traced_shares_no_weight_with_the_network():
     with torch.no_grad():
         network.conv.weight.zero_()
     assert torch.equal(functional.kernels[0], before)
+
+
+def each(**names):
+    return [f"{space}.{name}" for space, found in names.items() for name in found.split()]
+
+
+MODULES = each(
+    nn="Threshold ReLU RReLU Hardtanh ReLU6 Sigmoid Hardsigmoid Tanh SiLU Mish Hardswish ELU CELU SELU GLU GELU "
+    "Hardshrink LeakyReLU LogSigmoid Softplus Softshrink PReLU Softsign Tanhshrink"
+)
+CALLS = each(
+    F="threshold relu rrelu hardtanh relu6 sigmoid hardsigmoid tanh silu mish hardswish elu celu selu glu gelu "
+    "hardshrink leaky_relu logsigmoid softplus softshrink prelu softsign tanhshrink",
+    torch="threshold relu sigmoid tanh celu selu hardshrink prelu",
+    x="relu sigmoid tanh hardshrink prelu",
+)
+IN_PLACE = each(
+    F="threshold relu rrelu hardtanh relu6 hardsigmoid silu mish hardswish elu celu selu leaky_relu "
+    "threshold_ relu_ rrelu_ hardtanh_ elu_ celu_ selu_ leaky_relu_",
+    torch="threshold_ relu_ sigmoid_ tanh_ celu_ selu_",
+    x="relu_ sigmoid_ tanh_",
+)
+ARGUMENTS = {"threshold": (0.1, 0.2), "glu": (1,), "prelu": (torch.tensor([0.3], dtype=torch.float64),)}
+
+
+def called(form, x, **options):
+    """A function of F or torch, or a method of x."""
+    space, _, name = form.partition(".")
+    arguments = ARGUMENTS.get(name.strip("_"), ())
+    if space == "x":
+        return getattr(x, name)(*arguments)
+    return getattr({"F": F, "torch": torch}[space], name)(x, *arguments, **options)
+
+
+@pytest.mark.parametrize("form", MODULES)
+def test_what_enters_a_module_of_every_kind_is_a_feature_map(form):
+    kind = form.removeprefix("nn.")
+    arguments = () if kind == "PReLU" else ARGUMENTS.get(kind.lower(), ())
+    network = Network(lambda self, x: self.act(self.conv(x)), conv=conv, act=lambda: getattr(nn, kind)(*arguments))
+    assert assert_same_logits(network).maps == ["conv2d"]
+
+
+def test_no_kind_is_forgotten():
+    others = {"MultiheadAttention", "Softmax", "Softmax2d", "LogSoftmax", "Softmin"}
+    assert {f"nn.{name}" for name in activation.__all__} == {*MODULES, *(f"nn.{name}" for name in others)}
+
+
+@pytest.mark.parametrize("form", CALLS)
+def test_what_enters_a_function_or_method_of_every_kind_is_a_feature_map(form):
+    assert assert_same_logits(Network(lambda self, x: called(form, self.conv(x)), conv=conv)).maps == ["conv2d"]
+
+
+@pytest.mark.parametrize("act", [lambda: nn.Softmax(1), lambda: nn.LogSoftmax(1), lambda: nn.Softmin(1), nn.Identity])
+def test_what_enters_no_activation_is_no_feature_map(act):
+    network = Network(lambda self, x: self.act(torch.softmax(self.conv(x), 1).exp()), conv=conv, act=act)
+    assert assert_same_logits(network).maps == []
+
+
+@pytest.mark.parametrize("form", IN_PLACE)
+def test_what_an_activation_writes_over_its_input_is_read_by_whoever_comes_later(form):
+    options = {} if form.endswith("_") else {"inplace": True}
+
+    def forward(self, x):
+        x = self.norm(self.conv(x))
+        early = x * 2
+        r = called(form, x, **options)
+        return early + (r + x) + self.last(x)
+
+    network = Network(forward, conv=conv, norm=lambda: nn.BatchNorm2d(4), last=lambda: conv(4))
+    functional = assert_same_logits(network)
+    _, maps = functional.logits_and_maps(images(), functional.fold(functional.kernels))
+    with torch.no_grad():
+        torch.testing.assert_close(maps, [network.norm(network.conv(images()))])
+
+
+def test_a_module_that_works_in_place_twice_does_so_both_times():
+    def forward(self, x):
+        x = self.conv(x)
+        self.act(x)
+        y = self.last(x)
+        self.act(y)
+        return x + y
+
+    network = Network(forward, conv=conv, last=lambda: conv(4), act=lambda: nn.LeakyReLU(0.3, inplace=True))
+    assert assert_same_logits(network).maps == ["conv2d", "conv2d_1"]
+
+
+def test_a_result_that_another_activation_reads_is_a_map_of_its_own():
+    def forward(self, x):
+        x = self.conv(x)
+        return F.hardtanh_(x, -0.5, 0.5) + torch.tanh(x) + torch.sigmoid(x)
+
+    assert assert_same_logits(Network(forward, conv=conv)).maps == ["conv2d", "hardtanh_"]
