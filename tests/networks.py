@@ -1,4 +1,4 @@
-"""Networks with random batch-norm statistics, so that nothing in a test is accidentally zero or one."""
+"""Networks with random batch-norm statistics, so that nothing in a test is accidentally zero or one; and odd ones."""
 
 import torch
 from torch import nn
@@ -16,3 +16,23 @@ def randomized(module: nn.Module, seed: int = 0) -> nn.Module:
             ):
                 tensor.uniform_(low, high, generator=generator)
     return module.eval()
+
+
+class Straight(nn.Module):
+    """A network without activations."""
+
+    def __init__(self, classes, in_channels):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(in_channels, 8, 3, padding=1), nn.Linear(8, classes)
+
+    def forward(self, x):
+        return self.head(self.conv(x).mean((2, 3)))
+
+
+class View(Straight):
+    """A network that works in place on a view, which torch.fx takes for another tensor."""
+
+    def forward(self, x):
+        x = self.conv(x)
+        torch.relu_(x.flatten(1))
+        return self.head(x.mean((2, 3)))

@@ -22,6 +22,8 @@ from nern.networks.learnable import weight_of
 Tap = Callable[[int, Tensor], Tensor]
 """Called with the number of a feature map and the map; what it returns takes the map's place."""
 
+TOLERANCE, TF32_TOLERANCE = 1e-3, 1e-1
+"""How far logits may be apart, as a share of the largest: torchvision's are by 3e-6, and TF32 has 13 bits fewer."""
 _SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
 
 
@@ -109,6 +111,27 @@ class FunctionalNetwork:
             return value
 
         return self.forward(images, folded, keep), maps
+
+    @torch.no_grad()
+    def check(self, module: nn.Module, images: Tensor) -> None:
+        """Compare with the network itself: tracing sees no views, no two names of one tensor, and no chance.
+
+        Args:
+            module: the original, in evaluation mode.
+            images: [b, C, H, W], a few.
+
+        Raises:
+            NernError: their logits differ.
+        """
+        wanted = module(images.clone())  # a network may work in place on its images
+        got = self.logits(images.clone(), self.fold(self.kernels))
+        tolerance = TF32_TOLERANCE if images.is_cuda and torch.backends.cudnn.allow_tf32 else TOLERANCE
+        scale = wanted.nan_to_num().abs().max().item()
+        if not torch.allclose(got, wanted, rtol=0, atol=tolerance * scale, equal_nan=True):
+            raise NernError(
+                f"{type(module).__name__}: its torch.fx graph has other logits than the network itself; its forward "
+                "must not change a tensor in place that it also reads under another name or as a view, nor be random"
+            )
 
     def _fold_convolutions(self, traced: fx.GraphModule, folded: fx.Node) -> None:
         graph, modules, runs = traced.graph, dict(traced.named_modules()), dict.fromkeys(self.layers, 0)

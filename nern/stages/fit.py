@@ -91,6 +91,27 @@ class Fit:
             self.teacher = self.network.fold(self.network.kernels)
         self.tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
         self.rows: list[history.Row] = []
+        self._check_network()
+
+    def _distills(self, stretch: Stretch) -> bool:
+        gradient = self.protocol.distillation_gradient
+        return needs_network(stretch.phase, stretch.phase.iterations - 1, gradient=gradient)
+
+    def _check_network(self) -> None:
+        """Refuse before the first step a network that cannot be distilled as the protocol asks."""
+        distilled = [stretch for stretch in self.stretches if self._distills(stretch)]
+        for stretch in distilled:
+            if stretch.phase.losses.beta and not self.network.maps:
+                raise NernError(
+                    f"{self.cell.path}: no tensor of {type(self.original.module).__name__} enters an activation of "
+                    f"torch.nn, so there are no feature maps; set the protocol's {stretch.name}.losses.beta to 0"
+                )
+        if distilled:
+            task, seed, purpose = self.cell.task, self.cell.seed, "fit/check"
+            noise = training_batches(
+                self.config, task, "normal", batch=2, seed=seed, purpose=purpose, device=self.device, channels_last=True
+            )
+            self.network.check(self.original.module, noise.batch(0))
 
     def _distiller(self, images: Tensor, kernels: list[Tensor], losses: Losses) -> Distillation:
         return distillation_gradient(
@@ -107,8 +128,7 @@ class Fit:
 
     def batches(self, stretch: Stretch) -> TrainingBatches | None:
         """The inputs of a phase; None if none of its steps runs a network."""
-        gradient = self.protocol.distillation_gradient
-        if not needs_network(stretch.phase, stretch.phase.iterations - 1, gradient=gradient):
+        if not self._distills(stretch):
             return None
         return training_batches(
             self.config,

@@ -221,3 +221,28 @@ def test_a_result_that_another_activation_reads_is_a_map_of_its_own():
         return F.hardtanh_(x, -0.5, 0.5) + torch.tanh(x) + torch.sigmoid(x)
 
     assert assert_same_logits(Network(forward, conv=conv)).maps == ["conv2d", "hardtanh_"]
+
+
+def random(x):
+    return F.dropout(x)  # also in evaluation mode: nothing says otherwise
+
+
+def kept(x):
+    y = x
+    x += 1
+    return x * y
+
+
+@pytest.mark.parametrize("run", [random, kept, lambda x: (torch.relu_(x[:, :2]), x)[1]])
+def test_a_network_that_its_graph_is_not_is_refused(run):
+    network = Network(lambda self, x: run(self.conv(x)), conv=conv).double().eval()
+    with pytest.raises(NernError, match="other logits than the network itself") as caught:
+        FunctionalNetwork(network, ["conv"]).check(network, images())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_may_work_in_place_on_its_images():
+    network = Network(lambda self, x: self.conv(x.sub_(0.5).div_(0.5)), conv=conv).double().eval()
+    given = images()
+    FunctionalNetwork(network, ["conv"]).check(network, given)
+    assert torch.equal(given, images())

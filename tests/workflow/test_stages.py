@@ -262,6 +262,29 @@ def test_a_loss_that_is_not_computed_is_not_written(run):
     assert all(row[4] and not row[5] for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "beta", "sentence"),
+    [
+        ("networks:Straight", 1e-4, "set the protocol's distillation.losses.beta to 0"),
+        ("networks:Straight", 0, None),
+        ("networks:View", 1e-4, "other logits than the network itself"),
+    ],
+)
+def test_a_network_that_cannot_be_distilled_is_one_sentence(run, capsys, architecture, beta, sentence):
+    overlay = {
+        "tasks": {"digits": {"networks": {"own": {"architecture": architecture}}}},
+        "variants": {"decoupled": {"distillation": {"losses": {"beta": beta}}}},
+        "tables": {"digits": {"sizes": {"own": [10]}}},
+    }
+    Path("own.yaml").write_text(yaml.safe_dump(overlay))
+    original, cell = (path.replace("resnet8", "own") for path in (ORIGINAL, CELL))
+    for command in (("train-original", original), ("permute", original, "--mode", "cross-filter")):
+        assert main([*command, *CONFIG, "own.yaml"]) == 0
+    assert main(["fit", cell, *CONFIG, "own.yaml"]) == (2 if sentence else 0)
+    if sentence:
+        one_sentence(capsys, sentence)
+
+
 def test_status_and_explain(run, capsys):
     assert nern("status") == 0
     status = capsys.readouterr().out
