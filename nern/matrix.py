@@ -11,6 +11,7 @@ from pydantic import Field
 
 from nern.config import Config, layered
 from nern.errors import NernError
+from nern.provenance import architecture_digest
 from nern.report_settings import CellsFigure, KernelsFigure, Table, TableFigure
 from nern.settings import MODES, Mode, Network, Original, Protocol, Settings, Task
 
@@ -165,9 +166,18 @@ def original_settings(config: Config, original: OriginalCell) -> OriginalSetting
         mean=task.mean,
         std=task.std,
         augmentation=task.augmentation.model_dump(mode="json"),
-        architecture=network.model_dump(mode="json", include={"architecture", "depth", "width", "shortcut"}),
+        architecture=_architecture(network),
         recipe=layered(config.original, task.original, network.original, config.originals[original.name]),
     )
+
+
+def _architecture(network: Network) -> dict[str, object]:
+    """What decides an untrained network: its settings, and of the user's own its code, which no stage's code holds."""
+    decides = network.model_dump(mode="json", include={"architecture", "depth", "width", "shortcut"})
+    module, _, name = network.architecture.partition(":")
+    if name and module != "torchvision":
+        decides["source"] = architecture_digest(module)
+    return decides
 
 
 def permutation_settings(config: Config, original: OriginalCell, mode: str) -> PermutationSettings:

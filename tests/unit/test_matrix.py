@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nern.config import fingerprint, parse, read
 from nern.errors import NernError
-from nern.matrix import Cell, OriginalCell, all_cells, fit_settings, original_of, table_cells
+from nern.matrix import Cell, OriginalCell, all_cells, check, fit_settings, original_of, original_settings, table_cells
 from nern.settings import MODES
 
 ROOT = Path(__file__).parents[2]
@@ -101,3 +101,30 @@ def test_a_changed_value_concerns_exactly_its_cells(path, value, concerned):
     assert before.keys() == after.keys()
     for cell in before:
         assert (before[cell] != after[cell]) is concerned(cell), cell
+
+
+def with_architecture(architecture):
+    values = copy.deepcopy(SHIPPED)
+    values["tasks"]["cifar10"]["networks"]["resnet20"] = {"architecture": architecture}
+    return parse(values)
+
+
+def test_an_own_architecture_counts_by_its_source(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    original = OriginalCell("cifar10", "resnet20", "base")
+    (tmp_path / "net_of_test_matrix.py").write_text("activation = 'ReLU'\n")
+    config = with_architecture("net_of_test_matrix:net")
+    before = fingerprint(original_settings(config, original))
+    (tmp_path / "net_of_test_matrix.py").write_text("activation = 'Tanh'\n")
+    assert fingerprint(original_settings(config, original)) != before
+
+
+@pytest.mark.parametrize("architecture", ["cifar-resnet", "torchvision:resnet18"])
+def test_a_shipped_architecture_counts_by_its_settings(architecture):
+    settings = original_settings(with_architecture(architecture), OriginalCell("cifar10", "resnet20", "base"))
+    assert set(settings.architecture) == {"architecture", "depth", "width", "shortcut"}
+
+
+def test_an_own_architecture_that_is_not_there_is_found_before_anything_runs():
+    with pytest.raises(NernError, match=r"tables\.cifar10: .*'no_such_nets' is not found"):
+        check(with_architecture("no_such_nets:net"))

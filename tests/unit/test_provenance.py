@@ -1,10 +1,12 @@
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 import nern
 from nern import provenance, seeding
+from nern.errors import NernError
 
 
 @pytest.fixture
@@ -62,6 +64,85 @@ def test_a_report_is_no_part_of_a_fit(package):
     for path in (package / "report").glob("*.py"):
         path.write_text("")
     assert digests() == before
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A user's package in the working folder, whose code must not run: each of its files raises."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    stop = "raise RuntimeError('this was run')\n"
+    files = {
+        "nets/__init__.py": "",
+        "nets/plain.py": "import torch\nfrom .blocks import block\nfrom heads import head\nwidth = 8  # channels\n",
+        "nets/blocks.py": "from . import parts\n",
+        "nets/parts.py": "activation = 'relu'\n",
+        "heads.py": "classes = 10\n",
+        "other.py": "activation = 'relu'\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(stop + text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changes"),
+    [
+        ("nets/plain.py", "width = 8", "width = 9", True),
+        ("nets/parts.py", "relu", "tanh", True),
+        ("heads.py", "10", "11", True),
+        ("nets/plain.py", "# channels", "# filters", False),
+        ("other.py", "relu", "tanh", False),
+    ],
+)
+def test_an_own_architecture_counts_by_its_code_and_what_that_imports_from_beside_it(own, file, old, new, changes):
+    before = provenance.architecture_digest("nets.plain")
+    edit(own / file, old, new)
+    assert (provenance.architecture_digest("nets.plain") != before) is changes
+
+
+def test_it_counts_the_same_elsewhere(own, monkeypatch):
+    before = provenance.architecture_digest("nets.plain")
+    moved = own / "moved"
+    shutil.copytree(own / "nets", moved / "nets")
+    shutil.copy(own / "heads.py", moved)
+    shutil.rmtree(own / "nets")
+    monkeypatch.chdir(moved)
+    assert provenance.architecture_digest("nets.plain") == before
+
+
+def test_of_an_installed_architecture_its_file_counts(own, monkeypatch):
+    installed = own / "site-packages"
+    installed.mkdir()
+    (installed / "mine.py").write_text("import helper\n")
+    (installed / "helper.py").write_text("activation = 'relu'\n")
+    monkeypatch.syspath_prepend(str(installed))
+    before = provenance.architecture_digest("mine")
+    edit(installed / "helper.py", "relu", "tanh")
+    assert provenance.architecture_digest("mine") == before
+    edit(installed / "mine.py", "helper", "other")
+    assert provenance.architecture_digest("mine") != before
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        ("nowhere", "'nowhere' is not found"),
+        ("nets.nowhere", "'nets.nowhere' is not found"),
+        ("", "'' is not found"),
+        (".nets", "'.nets' is not found"),
+        ("sys", "'sys' is not found"),
+        ("nets." + "x" * 300, "is not found"),
+        ("broken", "'broken' cannot be read (invalid syntax"),
+    ],
+)
+def test_an_own_architecture_without_source_is_a_sentence(own, module, sentence):
+    Path("broken.py").write_text("def net(:\n")
+    with pytest.raises(NernError) as caught:
+        provenance.architecture_digest(module)
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_versions_name_what_touches_a_number():

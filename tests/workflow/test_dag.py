@@ -123,6 +123,26 @@ def test_an_edited_module_reruns_the_stages_that_use_it(run, module, old, new, w
     assert planned(run, "demo") == wanted
 
 
+OWN_NET = """
+from torch import nn
+
+
+def net(classes, in_channels):
+    return nn.Sequential(nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, classes))
+"""
+
+
+def test_an_own_architecture_that_changed_is_made_anew(run):
+    (run / "my_net.py").write_text(OWN_NET)
+    (run / "own.yaml").write_text("tasks: {digits: {networks: {own: {architecture: 'my_net:net'}}}}\n")
+    target, overlays = "results/digits/own/originals/base/permutation-none.npz", [*TINY, "own.yaml"]
+    done = snakemake(run, target, overlays=overlays)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(run, target, overlays=overlays) == {}
+    (run / "my_net.py").write_text(OWN_NET.replace("ReLU", "Tanh"))
+    assert planned(run, target, overlays=overlays) == {"train_original": 1, "permute": 1}
+
+
 @pytest.mark.parametrize(
     ("overlay", "target", "sentence"),
     [

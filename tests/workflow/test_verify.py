@@ -87,3 +87,38 @@ def test_what_is_of_other_settings_is_a_remark(tables, capsys):
         page.unlink()
     assert main(["verify", *CONFIG, "other.yaml"]) == 0
     assert "made with other settings" in capsys.readouterr().out
+
+
+OWN_NET = """
+from torch import nn
+
+
+def net(classes, in_channels):
+    layers = [nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, classes))
+"""
+OWN = """
+tasks:
+  digits:
+    networks: {resnet8: {architecture: "net_of_test_verify:net", depth: null, width: null, shortcut: null}}
+"""
+
+
+def test_an_own_architecture_that_changed_is_named(run, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(run))
+    Path("net_of_test_verify.py").write_text(OWN_NET)
+    Path("own.yaml").write_text(OWN)
+    files = [*CONFIG, "own.yaml"]
+    assert main(["train-original", ORIGINAL, *files]) == 0
+    assert main(["permute", ORIGINAL, "--mode", "cross-filter", *files]) == 0
+    for command in ("fit", "evaluate"):
+        assert main([command, CELL, *files]) == 0
+    assert main(["status", *files]) == 0
+    assert "outdated" not in capsys.readouterr().out
+    edit("net_of_test_verify.py", "nn.ReLU()", "nn.Tanh()")
+    assert main(["status", *files]) == 0
+    assert "outdated: made with other settings" in capsys.readouterr().out
+    assert main(["verify", *files]) == 0
+    found = capsys.readouterr().out
+    assert f"remark: {ORIGINAL}/network.safetensors: was made with other settings" in found
+    assert f"remark: {CELL}: is outdated" in found
