@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nern.config import Config, expand
 from nern.data import pipeline, prepared
-from nern.data.folders import Listing, list_folder
+from nern.data.folders import Listing, list_folder, listing_digest
 from nern.data.splits import Split
 from nern.data.streaming import EvaluationSteps, Stream, TrainingSteps
 from nern.errors import NernError
@@ -155,7 +155,7 @@ class NoiseBatches(TrainingBatches):
         return drawn.contiguous(memory_format=self.layout)
 
 
-def _listing(config: Config, task: str, split: Split) -> tuple[FolderImages, Listing] | None:
+def listed(config: Config, task: str, split: Split) -> tuple[FolderImages, Listing] | None:
     """The images of a task that streams, checked against its manifest; None if its images are prepared.
 
     Raises:
@@ -167,10 +167,10 @@ def _listing(config: Config, task: str, split: Split) -> tuple[FolderImages, Lis
     manifest = prepared.read_manifest(Path(data_path(task)), data_settings(config, task))
     entry = settings.images.train if split == "train" else settings.images.test
     listing = list_folder(expand(entry, f"{where}.{split}"), f"{where}.{split}")
-    if len(listing) != manifest.counts[split]:
+    if listing_digest(listing) != manifest.sha256[split]:
         raise NernError(
-            f"{where}.{split}: {listing.root} has {len(listing)} images, but {manifest.counts[split]} when it was "
-            "listed; run prepare_data again"
+            f"{where}.{split}: {listing.root} does not hold the {manifest.counts[split]} images that were listed, by "
+            "their names and sizes; restore them, or run prepare_data again"
         )
     return settings.images, listing
 
@@ -191,7 +191,7 @@ def training_images(
         NernError: the task's images are not prepared, or for other settings.
     """
     settings = task_of(config, task)
-    streamed = _listing(config, task, "train")
+    streamed = listed(config, task, "train")
     if streamed is None:
         return ImageBatches(
             prepared.load(Path(data_path(task)), "train", device, data_settings(config, task)),
@@ -263,7 +263,7 @@ class TestBatches:
         settings = task_of(config, task)
         self.size, self.device, self.channels_last = batch, device, channels_last
         self.mean, self.std = (torch.tensor(values, device=device) for values in (settings.mean, settings.std))
-        self._streamed = _listing(config, task, "test")
+        self._streamed = listed(config, task, "test")
         if self._streamed is None:
             self._images = prepared.load(Path(data_path(task)), "test", device, data_settings(config, task))
             self.count = len(self._images.labels)

@@ -1,7 +1,8 @@
 """Does everything under results/ and tables/ belong together, and to the present configuration and code?
 
 An error is a file that is damaged or contradicts another, or a table with a number that its cells do not have. A
-remark is a file of other settings, inputs or code: it is not used until its stage runs again, or kept as it is.
+remark is a file of other settings, inputs or code: it is not used until its stage runs again, or kept as it is. What
+lies outside of the working folder may be elsewhere: that it was not compared is a remark, too.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from nern import checkpoint
 from nern.config import Config, fingerprint
+from nern.data.batches import listed
 from nern.data.prepared import read_manifest
+from nern.data.splits import SPLITS
 from nern.errors import NernError
 from nern.matrix import Cell, OriginalCell, all_cells, data_path, data_settings, fit_settings, original_of, table_cells
 from nern.provenance import code_digest
@@ -61,18 +64,26 @@ def _images(config: Config, task: str) -> Iterator[Finding]:
         return
     try:
         manifest = read_manifest(folder, data_settings(config, task))
-        for split, digest in {} if manifest.streaming else manifest.sha256.items():
-            path = folder / f"{split}.safetensors"
-            if checkpoint.sha256(path) != digest:
-                yield Finding(f"{path}: is not the file that data.json records", error=True)
     except NernError as error:
         yield _sentence(error)
+        return
+    for split in SPLITS:
+        path = folder / f"{split}.safetensors"
+        try:
+            if manifest.streaming:
+                listed(config, task, split)
+            elif checkpoint.sha256(path) != manifest.sha256[split]:
+                yield Finding(f"{path}: is not the file that data.json records", error=True)
+        except NernError as error:
+            yield _sentence(error)
+
+
+_NO_DAMAGE = ("other settings", "is missing", "another original", "is not set", "cannot be listed")
 
 
 def _sentence(error: NernError) -> Finding:
-    """A file of other settings or inputs is for its stage to make again; all else is damage."""
-    text = str(error)
-    return Finding(text, error=not any(words in text for words in ("other settings", "is missing", "another original")))
+    """A file of other settings or inputs is for its stage to make again, or lies elsewhere; all else is damage."""
+    return Finding(str(error), error=not any(words in str(error) for words in _NO_DAMAGE))
 
 
 def _original(config: Config, original: OriginalCell, modes: set[str]) -> Iterator[Finding]:

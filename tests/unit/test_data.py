@@ -726,7 +726,7 @@ class TestStreaming:
     @pytest.mark.parametrize("workers", [0, 1])
     def test_an_image_that_breaks_later_is_a_sentence(self, folders, workers):
         for path in Path("train").rglob("*.jpg"):
-            path.write_bytes(b"junk")
+            path.write_bytes(bytes(path.stat().st_size))  # of another size it would not be the one that was listed
         broken = config(folder_images(streaming=True, workers=workers), classes=3)
         with (
             batches.training_images(broken, "t", **self.arguments) as made,
@@ -745,10 +745,21 @@ class TestStreaming:
                     made.batch(step)
             assert torch.equal(made.batch(0), first)
 
-    def test_a_folder_that_changed_is_refused(self, folders):
-        Path("train/a/0.jpg").unlink()
-        with pytest.raises(NernError, match="has 8 images, but 9 when it was listed"):
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda image: image.unlink(),
+            lambda image: image.rename(image.with_name("9.jpg")),
+            lambda image: image.write_bytes(image.read_bytes() + b"\0"),
+        ],
+        ids=["removed", "renamed", "replaced"],
+    )
+    def test_a_folder_that_changed_is_refused(self, folders, change):
+        change(Path("train/a/0.jpg"))
+        with pytest.raises(NernError, match=r"images\.train: train does not hold the 9 images") as caught:
             batches.training_images(folders, "t", **self.arguments)
+        assert "\n" not in str(caught.value)
+        batches.TestBatches(folders, "t", batch=4, device="cpu")
 
     def test_padding_has_no_meaning(self, folders):
         padded = config(folder_images(streaming=True), classes=3, padding=4)

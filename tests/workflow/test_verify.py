@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import image_folder
 import pytest
 from tiny import CELL, CONFIG, ORIGINAL, checkout, nern
 
@@ -122,3 +123,32 @@ def test_an_own_architecture_that_changed_is_named(run, monkeypatch, capsys):
     found = capsys.readouterr().out
     assert f"remark: {ORIGINAL}/network.safetensors: was made with other settings" in found
     assert f"remark: {CELL}: is outdated" in found
+
+
+STREAMED = """
+tasks:
+  digits:
+    images: {source: folder, train: $DIGITS/train, test: $DIGITS/val, streaming: true, size: 32, resize: 36}
+    mean: [0.5, 0.5, 0.5]
+    std: [0.25, 0.25, 0.25]
+"""
+
+
+def test_a_streamed_folder_that_changed_is_found(run, monkeypatch, capsys):
+    image_folder.write(run / "images")
+    monkeypatch.setenv("DIGITS", str(run / "images"))
+    Path("streamed.yaml").write_text(STREAMED)
+    files = [*CONFIG, "streamed.yaml"]
+    assert main(["prepare-data", "digits", *files]) == 0
+    assert main(["verify", *files]) == 0
+    assert "digits.images" not in capsys.readouterr().out
+    image = run / "images/val/digit-3/0.png"
+    image.write_bytes(image.read_bytes() + b"x")
+    assert main(["verify", *files]) == 1
+    error = f"error: tasks.digits.images.test: {run}/images/val does not hold"
+    assert error in capsys.readouterr().out
+    # verified where the images are not
+    for folder in ("/nowhere", None):
+        monkeypatch.setenv("DIGITS", folder) if folder else monkeypatch.delenv("DIGITS")
+        assert main(["verify", *files]) == 0
+        assert "remark: tasks.digits.images.test: " in capsys.readouterr().out
