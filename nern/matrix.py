@@ -3,9 +3,11 @@
 A path is an address and nothing else: every setting of a cell is found by its names in the configuration.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import Field
 
@@ -169,6 +171,17 @@ def original_settings(config: Config, original: OriginalCell) -> OriginalSetting
         architecture=_architecture(network),
         recipe=layered(config.original, task.original, network.original, config.originals[original.name]),
     )
+
+
+def weights_file(config: Config, original: OriginalCell) -> Path | None:
+    """The file that an original is imported from; None if it is trained, or torchvision's.
+
+    A variable that is not set stays as it is written: there is no such file, and only who needs it must say so.
+    """
+    weights = original_settings(config, original).recipe.weights
+    if weights is None or weights.partition(":")[0] == "torchvision":
+        return None
+    return Path(os.path.expanduser(os.path.expandvars(weights)))  # noqa: PTH111 - a user that is unknown stays, too
 
 
 def _architecture(network: Network) -> dict[str, object]:

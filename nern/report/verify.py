@@ -15,7 +15,17 @@ from nern.data.batches import listed
 from nern.data.prepared import read_manifest
 from nern.data.splits import SPLITS
 from nern.errors import NernError
-from nern.matrix import Cell, OriginalCell, all_cells, data_path, data_settings, fit_settings, original_of, table_cells
+from nern.matrix import (
+    Cell,
+    OriginalCell,
+    all_cells,
+    data_path,
+    data_settings,
+    fit_settings,
+    original_of,
+    table_cells,
+    weights_file,
+)
 from nern.provenance import code_digest
 from nern.report import collect
 from nern.report.render import render
@@ -39,9 +49,10 @@ def verify(config: Config) -> list[Finding]:
     found: list[Finding] = []
     for task in dict.fromkeys(original.task for original in originals):
         found += _images(config, task)
-    for original in originals:
-        found += _original(config, original, {c.smoothing for c in cells if original_of(config, c) == original})
     digests = collect.Digests(Path())
+    for original in originals:
+        modes = {cell.smoothing for cell in cells if original_of(config, cell) == original}
+        found += _original(config, original, modes, digests)
     for cell in cells:
         found += _cell(config, cell, digests)
     for name in config.tables:
@@ -86,7 +97,7 @@ def _sentence(error: NernError) -> Finding:
     return Finding(str(error), error=not any(words in str(error) for words in _NO_DAMAGE))
 
 
-def _original(config: Config, original: OriginalCell, modes: set[str]) -> Iterator[Finding]:
+def _original(config: Config, original: OriginalCell, modes: set[str], digests: collect.Digests) -> Iterator[Finding]:
     metrics = Path(original.path) / "metrics.json"
     try:
         trained = load_original(config, original)
@@ -95,6 +106,7 @@ def _original(config: Config, original: OriginalCell, modes: set[str]) -> Iterat
         if recorded.get("network_sha256") != trained.sha256:
             yield Finding(f"{metrics}: belongs to other weights than network.safetensors", error=True)
         yield from _code(str(metrics), recorded.get("code"))
+        yield from _inputs(config, original, recorded.get("inputs"), digests)
     except NernError as error:
         yield _sentence(error)
         return
@@ -103,6 +115,16 @@ def _original(config: Config, original: OriginalCell, modes: set[str]) -> Iterat
             load_permutation(config, original, mode, trained)
         except NernError as error:
             yield _sentence(error)
+
+
+def _inputs(config: Config, original: OriginalCell, inputs: object, digests: collect.Digests) -> Iterator[Finding]:
+    """The images and the imported weights that an original was made of, against those that are there."""
+    for name, digest in (inputs if isinstance(inputs, dict) else {}).items():
+        file = weights_file(config, original) if name == "weights" else Path(name)
+        found = digests(str(file)) if file else digest  # torchvision's weights are checked whenever they are read
+        if found != digest:
+            state = "has changed since" if found else "is missing"
+            yield Finding(f"{original.path}/metrics.json: its input {file} {state}", error=False)
 
 
 def _cell(config: Config, cell: Cell, digests: collect.Digests) -> Iterator[Finding]:

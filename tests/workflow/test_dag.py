@@ -10,7 +10,7 @@ import time
 
 import pytest
 import yaml
-from tiny import CELL, checkout, digests
+from tiny import CELL, ORIGINAL, checkout, digests
 
 TINY = ["workflow/config/demo.yaml", "tiny.yaml"]
 MATRIX = [
@@ -141,6 +141,29 @@ def test_an_own_architecture_that_changed_is_made_anew(run):
     assert planned(run, target, overlays=overlays) == {}
     (run / "my_net.py").write_text(OWN_NET.replace("ReLU", "Tanh"))
     assert planned(run, target, overlays=overlays) == {"train_original": 1, "permute": 1}
+
+
+def test_imported_weights_are_an_input(run, monkeypatch):
+    weights, mine = run / "mine.safetensors", ORIGINAL.replace("resnet8", "mine")
+    shutil.copy(run / ORIGINAL / "network.safetensors", weights)
+    network = "architecture: cifar-resnet, depth: 8, width: 8, original: {weights: $MINE}"
+    (run / "mine.yaml").write_text(f"tasks: {{digits: {{networks: {{mine: {{{network}}}}}}}}}\n")
+    target, overlays = f"{mine}/permutation-none.npz", [*TINY, "mine.yaml"]
+    monkeypatch.delenv("MINE", raising=False)
+    done = snakemake(run, target, overlays=overlays)
+    assert done.returncode != 0 and "Traceback" not in done.stdout + done.stderr
+    assert "the environment variable MINE is not set" in done.stdout + done.stderr
+
+    monkeypatch.setenv("MINE", str(weights))
+    done = snakemake(run, target, overlays=overlays)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(run, target, overlays=overlays) == {}
+    weights.write_bytes(b"others")
+    assert planned(run, target, overlays=overlays) == {"train_original": 1, "permute": 1}
+    # what was imported is kept where the weights are not
+    for folder in ("/nowhere", None):
+        monkeypatch.setenv("MINE", folder) if folder else monkeypatch.delenv("MINE")
+        assert planned(run, target, overlays=overlays) == {}
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,31 @@ def test_a_streamed_folder_that_changed_is_found(run, monkeypatch, capsys):
         monkeypatch.setenv("DIGITS", folder) if folder else monkeypatch.delenv("DIGITS")
         assert main(["verify", *files]) == 0
         assert "remark: tasks.digits.images.test: " in capsys.readouterr().out
+
+
+def test_imported_weights_that_changed_are_named(run, monkeypatch, capsys):
+    weights, files = run / "mine.safetensors", [*CONFIG, "mine.yaml"]
+    shutil.copy(f"{ORIGINAL}/network.safetensors", weights)
+    monkeypatch.setenv("MINE", str(weights))
+    Path("mine.yaml").write_text("originals: {base: {weights: $MINE}}\n")
+    assert main(["train-original", ORIGINAL, *files]) == 0
+
+    def found():
+        capsys.readouterr()
+        assert main(["verify", *files]) == 0
+        return capsys.readouterr().out
+
+    assert str(weights) not in found()
+    weights.write_bytes(b"others")
+    assert f"remark: {ORIGINAL}/metrics.json: its input {weights} has changed since" in found()
+    # verified where the weights are not
+    weights.unlink()
+    assert f"remark: {ORIGINAL}/metrics.json: its input {weights} is missing" in found()
+    monkeypatch.delenv("MINE")
+    assert f"remark: {ORIGINAL}/metrics.json: its input $MINE is missing" in found()
+
+
+def test_an_original_of_other_images_is_named(tables, capsys):
+    edit("results/digits/images/data.json", "{", "{ ")
+    assert nern("verify") == 0
+    assert f"{ORIGINAL}/metrics.json: its input results/digits/images/data.json has changed" in capsys.readouterr().out

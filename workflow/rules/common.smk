@@ -97,6 +97,18 @@ def images_of(task):
     return f"{matrix.data_path(task)}/data.json"
 
 
+def weights_of(wildcards):
+    """The file that an original is imported from, if it is there.
+
+    If not, an original that was made is kept: it names the file still, and Snakemake reruns nothing that lacks an
+    input. One that was not is planned without it: its stage says in one sentence what to do.
+    """
+    original = original_of(wildcards)
+    file = checked(matrix.weights_file, original)
+    made = Path(original.path, "network.safetensors").exists()
+    return [file] if file and (made or file.exists()) else []
+
+
 def fit_inputs(wildcards):
     """The images, the original and the permutation of a cell."""
     original = checked(matrix.original_of, cell_of(wildcards))

@@ -21,6 +21,7 @@ rule prepare_data:
 rule train_original:
     input:
         lambda wildcards: images_of(wildcards.task),
+        weights_of,
     output:
         "results/{task}/{network}/originals/{original}/network.safetensors",
         "results/{task}/{network}/originals/{original}/predictions.safetensors",
