@@ -99,14 +99,15 @@ def _figure(arguments: argparse.Namespace) -> None:
 def _collect(arguments: argparse.Namespace) -> None:
     from nern.checkpoint import write_text
     from nern.matrix import all_cells, fit_settings
-    from nern.report import cells_page, collect
+    from nern.report import cells_page, collect, partial
     from nern.report.render_html import html
 
     config = _config(arguments)
     cells = all_cells(config)
     frame = collect.collect(cells, Path(), {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
-    collect.write_csv(Path("results/cells.csv"), frame)
-    write_text(Path("results/cells.html"), html(cells_page.document(frame)))
+    stem = partial.stem("results/cells", [f"{cell.path}/metrics.json" for cell in cells], Path())
+    collect.write_csv(Path(f"{stem}.csv"), frame)
+    write_text(Path(f"{stem}.html"), html(cells_page.document(frame)))
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -260,10 +261,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text!r}")
+    return int(text)
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out: torch says so by a RuntimeError of its own on a GPU, and by its text on a CPU."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -274,6 +280,15 @@ def main(argv: list[str] | None = None) -> int:
         return arguments.handler(arguments) or 0
     except NernError as error:
         print(f"nern {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        print(
+            f"nern {arguments.command}: there is no memory for this; lower hidden, batch or sampling.kernels, or run "
+            "fewer jobs at once",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"nern {arguments.command}: interrupted; the same command resumes", file=sys.stderr)

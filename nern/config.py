@@ -137,5 +137,5 @@ def expand(path: str, where: str) -> Path:
     missing = re.search(r"\$\{?(\w+)\}?", expanded)
     if missing:
         name = missing.group(1)
-        raise NernError(f"{where}: {path}: the environment variable {name} is not set; export {name}=FOLDER first")
+        raise NernError(f"{where}: {path}: the environment variable {name} is not set; export {name}=PATH first")
     return Path(expanded).expanduser()

@@ -134,7 +134,10 @@ class FitSettings(Settings):
 def task_of(config: Config, name: str) -> Task:
     """The settings of a task; NernError with the known names if there is none."""
     if name not in config.tasks:
-        raise NernError(f"unknown task {name!r}: the configuration has {_names(config.tasks)}")
+        raise NernError(
+            f"unknown task {name!r}: the configuration has {_names(config.tasks)}; if an overlay has it, name that too "
+            "(nern: --config config.yaml OVERLAY; snakemake: --configfile OVERLAY)"
+        )
     return config.tasks[name]
 
 

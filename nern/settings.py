@@ -3,9 +3,9 @@
 The only definition of each, with its default, its range and its meaning.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 MODES = ("none", "in-filter", "cross-filter")
 
@@ -72,6 +72,7 @@ class FolderImages(Settings):
     workers: CountOrZero = Field(8, description="processes that decode while streaming")
 
 
+_SOURCES = (TorchvisionImages, DigitsImages, ParquetImages, FolderImages)
 Images = Annotated[TorchvisionImages | DigitsImages | ParquetImages | FolderImages, Field(discriminator="source")]
 
 
@@ -83,7 +84,7 @@ class Augmentation(Settings):
 
 
 class Original(Settings):
-    """How an original network comes about: imported weights, or the recipe of METHOD (He et al. 2015, section 4.2)."""
+    """How an original network comes about: imported weights, or the recipe of He et al. (2015, section 4.2)."""
 
     weights: str | None = Field(
         None, description="a .safetensors, .pt or .th state dict to import, or torchvision:WEIGHTS; null trains"
@@ -104,7 +105,7 @@ class Embedding(Settings):
 
     base: Positive = 0.76
     levels: Count = Field(40, description="N: sines and cosines per coordinate")
-    normalized: bool = Field(False, description="scale each index into [0, 1); far worse, see METHOD")
+    normalized: bool = Field(False, description="scale each index into [0, 1); far worse (docs/fidelity.md)")
 
 
 class Sampling(Settings):
@@ -185,6 +186,12 @@ class Network(Settings):
     original: Original = Field(Original(), description="overrides for this network")
     protocol: Protocol = Field(Protocol(), description="overrides for this network")
 
+    @model_validator(mode="after")
+    def _depth(self) -> Self:
+        if self.architecture == "cifar-resnet" and self.depth is not None and (self.depth < 8 or self.depth % 6 != 2):
+            raise ValueError(f"depth {self.depth} is none of a CIFAR ResNet, which has 6n + 2 layers: 8, 14, 20, …")
+        return self
+
 
 class Task(Settings):
     """A data set and the networks that are learned on it."""
@@ -199,6 +206,17 @@ class Task(Settings):
     networks: dict[Name, Network]
     original: Original = Field(Original(), description="overrides for this task")
     protocol: Protocol = Field(Protocol(), description="overrides for this task")
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _of_one_source(cls, images: object) -> object:
+        """An overlay that names another source merges into the keys of the one before, which go."""
+        kinds = {get_args(model.model_fields["source"].annotation)[0]: set(model.model_fields) for model in _SOURCES}
+        own = kinds.get(str(images.get("source"))) if isinstance(images, dict) else None
+        if not isinstance(images, dict) or own is None:
+            return images
+        others = set().union(*kinds.values()) - own
+        return {key: value for key, value in images.items() if key not in others}
 
     @model_validator(mode="after")
     def _channels(self) -> Self:

@@ -10,16 +10,19 @@ import pandas as pd
 
 from nern import checkpoint
 from nern.config import Config, fingerprint
-from nern.matrix import fit_settings, protocol_of, table_cells, table_of
-from nern.report import comparison, details, formats, notes, sizes, summary
+from nern.matrix import Cell, fit_settings, protocol_of, table_cells, table_of
+from nern.report import comparison, details, formats, notes, partial, sizes, summary
 from nern.report.collect import collect, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Marks, Text
 from nern.report.entries import Entries, Entry
+from nern.report.published import comparable_cells
 from nern.report.render import render
 
 
 def write(config: Config, name: str, root: Path, out: Path) -> None:
     """Write `<name>.csv` (the long frame), `.md`, `.tex` and `.html` into `out`, each atomically.
+
+    While cells are missing, `<name>.partial.csv` and so on.
 
     Args:
         config: the configuration that has the table.
@@ -30,17 +33,20 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
     Raises:
         NernError: the table is unknown, a metrics file is damaged, or a file cannot be written.
     """
+    cells: list[Cell] = []
     if name in sizes.TABLES:
         frame, document = sizes.TABLES[name]()
     elif name == "summary":
+        cells = comparable_cells(config)
         frame, document = summary.summary(config, root)
     else:
         cells = table_cells(config, name)
         frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
         document = build(config, name, frame)
-    write_csv(out / f"{name}.csv", frame)
+    stem = partial.stem(name, [f"{cell.path}/metrics.json" for cell in cells], root)
+    write_csv(out / f"{stem}.csv", frame)
     for suffix, text in render(document).items():
-        checkpoint.write_text(out / f"{name}{suffix}", text)
+        checkpoint.write_text(out / f"{stem}{suffix}", text)
 
 
 def build(config: Config, name: str, frame: pd.DataFrame) -> Document:

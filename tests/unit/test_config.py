@@ -57,6 +57,11 @@ MISTAKES = {
     "missing classes": ("tasks.cifar10.classes", DELETED, "tasks.cifar10.classes: missing"),
     "mean and std differ": ("tasks.cifar10.mean", [0.5], "mean has 1 channels but std has 3"),
     "betas of one": ("protocol.training.optimizer.betas", [0.5, 1.0], "less than 1"),
+    "depth that no CIFAR ResNet has": (
+        "tasks.cifar10.networks.resnet20.depth",
+        21,
+        "depth 21 is none of a CIFAR ResNet",
+    ),
     "name with a slash": ("variants.a/b", {}, "pattern"),
     "name with dots only": ("variants...", {}, "unknown key|pattern"),
 }
@@ -133,6 +138,17 @@ def test_the_order_of_layers_is_all_task_network_variant():
     assert matrix.protocol_of(parse(values), cell).training.warmup == 3
     values["variants"]["base"] = {"training": {"warmup": 4}}
     assert matrix.protocol_of(parse(values), cell).training.warmup == 4
+
+
+def test_an_overlay_may_name_another_source_of_images():
+    values = copy.deepcopy(SHIPPED)
+    images = values["tasks"]["cifar10"]["images"]
+    images |= {"source": "parquet", "train": ["a.parquet"], "test": ["b.parquet"]}  # as both merge it
+    found = parse(values).tasks["cifar10"].images
+    assert (found.source, found.train) == ("parquet", ["a.parquet"])
+    images["trian"] = []
+    with pytest.raises(NernError, match=r"tasks.cifar10.images.trian: unknown key"):
+        parse(values)
 
 
 def extending(**variants):

@@ -716,10 +716,11 @@ class TestWrite:
         write_cell(tmp_path, cell, fingerprint=fingerprint(fit_settings(config, cell)))
         write_cell(tmp_path, table_cells(config, "t")[1])
         tables.write(config, "t", tmp_path, tmp_path / "tables")
-        assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == ["t.csv", "t.html", "t.md", "t.tex"]
-        text = (tmp_path / "tables/t.md").read_text()
+        names = sorted(p.name for p in (tmp_path / "tables").iterdir())
+        assert names == ["t.partial.csv", "t.partial.html", "t.partial.md", "t.partial.tex"]
+        text = (tmp_path / "tables/t.partial.md").read_text()
         assert "Not in the mean: seed 1 outdated (made with other settings); seeds 2, 3 missing." in text
-        frame = collect.read_csv(tmp_path / "tables/t.csv")
+        frame = collect.read_csv(tmp_path / "tables/t.partial.csv")
         assert frame["status"].value_counts().to_dict() == {"missing": 14, "done": 1, "outdated": 1}
 
     def test_twice_gives_the_same_bytes(self, tmp_path: Path) -> None:
@@ -766,6 +767,11 @@ class TestStatus:
         frame = status.status(config, tmp_path)
         assert len(frame) == 4 and set(frame["tables"]) == {"t, u"}
         assert [line.split() for line in status.render(frame).splitlines()[2:4]] == [["t", "4"], ["u", "4"]]
+
+    def test_a_cell_of_no_table_counts_for_its_figure(self, tmp_path: Path) -> None:
+        figure = {"task": "own", "network": "resnet20", "hidden": 36, "variant": "base", "layer": 1}
+        config = configuration(figures={"kernels": figure}, seeds=[0])
+        assert "figures/kernels" in status.render(status.status(config, tmp_path)).split()
 
 
 def small_document(text: str) -> Document:

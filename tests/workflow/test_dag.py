@@ -143,6 +143,16 @@ def test_an_own_architecture_that_changed_is_made_anew(run):
     assert planned(run, target, overlays=overlays) == {"train_original": 1, "permute": 1}
 
 
+def test_a_table_of_half_a_matrix_does_not_stand_for_the_whole(run):
+    for name in ("tables", CELL):
+        shutil.rmtree(run / name)
+    environment = os.environ | {"PYTHONPATH": str(run)}
+    config = ["--config", "config.yaml", *TINY]
+    subprocess.run([sys.executable, "-m", "nern", "table", "digits", *config], cwd=run, env=environment, check=True)
+    assert (run / "tables/digits.partial.md").exists()
+    assert planned(run, "tables/digits.md") == {"fit": 1, "evaluate": 1, "table": 1}
+
+
 def test_imported_weights_are_an_input(run, monkeypatch):
     weights, mine = run / "mine.safetensors", ORIGINAL.replace("resnet8", "mine")
     shutil.copy(run / ORIGINAL / "network.safetensors", weights)

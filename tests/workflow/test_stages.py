@@ -297,9 +297,18 @@ def test_status_and_explain(run, capsys):
 
 def test_a_table_of_half_a_matrix_says_what_is_missing(run):
     assert nern("table", "digits") == 0
-    table = Path("tables/digits.md").read_text()
-    assert "seed1" in table or "missing" in table
-    assert {path.suffix for path in Path("tables").iterdir()} == {".md", ".tex", ".html", ".csv"}
+    assert "missing" in Path("tables/digits.partial.md").read_text()
+    names = {path.name for path in Path("tables").iterdir()}
+    assert names == {f"digits.partial{suffix}" for suffix in (".md", ".tex", ".html", ".csv")}
+
+
+def test_memory_that_runs_out_is_one_sentence(run, capsys, monkeypatch):
+    def hungry(*_):
+        torch.empty(10**15)
+
+    monkeypatch.setattr(fit, "run", hungry)
+    assert nern("fit", CELL) == 2
+    one_sentence(capsys, "no memory")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ if not CONFIG_FILE.exists():
     )
 # Commands say `nern`: this checkout's, by the interpreter that runs Snakemake, with that configuration.
 shell.prefix(
-    f'set -euo pipefail; nern() {{{{ "{sys.executable}" -m nern "$@" --config "{CONFIG_FILE}"; }}}}; '
+    f'set -euo pipefail; export PYTHONPATH="{workflow.basedir}:${{{{PYTHONPATH:-}}}}"; nern() {{{{ "{sys.executable}" -m nern "$@" --config "{CONFIG_FILE}"; }}}}; '
 )
 
 

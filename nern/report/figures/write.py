@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from nern import checkpoint
 from nern.config import Config
-from nern.matrix import figure_cells, figure_settings
+from nern.matrix import figure_cells, figure_inputs, figure_settings
+from nern.report import partial
 from nern.report.figures import compression, curves, importance, kernels, regularization, similarity, tradeoff
 from nern.report.figures.cells import done_cells
 from nern.report.figures.style import style
@@ -16,7 +17,7 @@ from nern.report_settings import EmbeddingFigure, ImportanceFigure, KernelsFigur
 
 
 def write(config: Config, name: str, root: Path, out: Path) -> None:
-    """Write one figure of the configuration.
+    """Write one figure of the configuration; while files that it is made of are missing, as `<name>.partial.…`.
 
     Args:
         config: the configuration that has the figure.
@@ -29,8 +30,9 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
     """
     with style():
         data, figure = _build(config, name, root)
-        checkpoint.write_text(out / f"{name}.csv", data.to_csv(index=False, lineterminator="\n"))
-        write_images(figure, out, name)
+        stem = partial.stem(name, figure_inputs(config, name), root)
+        checkpoint.write_text(out / f"{stem}.csv", data.to_csv(index=False, lineterminator="\n"))
+        write_images(figure, out, stem)
 
 
 def _build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
