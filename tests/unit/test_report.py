@@ -769,7 +769,7 @@ class TestStatus:
         assert [line.split() for line in status.render(frame).splitlines()[2:4]] == [["t", "4"], ["u", "4"]]
 
     def test_a_cell_of_no_table_counts_for_its_figure(self, tmp_path: Path) -> None:
-        figure = {"task": "own", "network": "resnet20", "hidden": 36, "variant": "base", "layer": 1}
+        figure = {"title": "K", "task": "own", "network": "resnet20", "hidden": 36, "variant": "base", "layer": 1}
         config = configuration(figures={"kernels": figure}, seeds=[0])
         assert "figures/kernels" in status.render(status.status(config, tmp_path)).split()
 
