@@ -33,7 +33,7 @@ def draw(data: pd.DataFrame, settings: ImportanceFigure, note: str) -> Figure:
         part = data[data["group"] == name]
         axes.bar(part["rank"], part["activation"], color=color, hatch=HATCHES[name], edgecolor="white", linewidth=0)
         low, high = part["relative_error"].min(), part["relative_error"].max()
-        axes.set_title(f"{name} ({low:.2f} to {high:.2f})")
+        axes.set_title(f"{name} (relative, {low:.2f} to {high:.2f})")
         axes.set_xticks(part["rank"], part["filter"].astype(str), rotation=90, fontsize=7)
         axes.axhline(part["activation"].mean(), color="#000000", linewidth=0.8, linestyle="--")
         axes.set_xlabel("filter")
