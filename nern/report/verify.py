@@ -56,7 +56,8 @@ def verify(config: Config) -> list[Finding]:
     for cell in cells:
         found += _cell(config, cell, digests)
     for name in config.tables:
-        found += _table(config, name)
+        for stem in (name, f"{name}.partial"):
+            found += _table(config, name, stem)
     return found + list(_strangers(config))
 
 
@@ -148,9 +149,9 @@ def _code(path: str, code: object) -> Iterator[Finding]:
             yield Finding(f"{path}: its {stage} was run by another version of the code", error=False)
 
 
-def _table(config: Config, name: str) -> Iterator[Finding]:
-    """A table's CSV against its cells, and its pages against its CSV."""
-    path = Path("tables") / f"{name}.csv"
+def _table(config: Config, name: str, stem: str) -> Iterator[Finding]:
+    """A table's CSV against its cells, and its pages against its CSV; `stem` is their name."""
+    path = Path("tables") / f"{stem}.csv"
     if not path.exists():
         return
     try:

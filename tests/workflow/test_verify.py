@@ -28,6 +28,11 @@ def edit(path, old, new):
     Path(path).write_text(text.replace(old, new, 1))
 
 
+def lying_whole():
+    partial = Path("tables/digits.partial.csv").read_text()
+    Path("tables/digits.csv").write_text(partial.replace(",done,", ",done,x", 1))
+
+
 def rewritten(path, **changes):
     """A change by someone who knows how the checksum is made."""
     checkpoint.write_json(Path(path), checkpoint.read_json(Path(path)) | changes)
@@ -49,12 +54,19 @@ LIES = {
         lambda: Path("results/digits/images/test.safetensors").write_bytes(b"x"),
         "is not the file that data.json records",
     ),
-    "table's numbers edited": (lambda: edit("tables/digits.csv", ",done,", ",done,x"), "are not those of its metrics"),
-    "table's page edited": (
-        lambda: edit("tables/digits.md", "Digits", "Better digits"),
-        "does not say what digits.csv",
+    "table's numbers edited": (
+        lambda: edit("tables/digits.partial.csv", ",done,", ",done,x"),
+        "are not those of its metrics",
     ),
-    "table's page is another's": (lambda: edit("tables/digits.tex", r"\toprule", r"\midrule"), "does not say what"),
+    "whole table's numbers edited": (lying_whole, "tables/digits.csv: the numbers of"),
+    "table's page edited": (
+        lambda: edit("tables/digits.partial.md", "Digits", "Better digits"),
+        "does not say what digits.partial.csv",
+    ),
+    "table's page is another's": (
+        lambda: edit("tables/digits.partial.tex", r"\toprule", r"\midrule"),
+        "does not say what",
+    ),
     "a cell of the table is gone": (lambda: Path(f"{CELL}/metrics.json").unlink(), "are not those of its metrics"),
 }
 
@@ -176,7 +188,7 @@ def test_imported_weights_that_changed_are_named(run, monkeypatch, capsys):
     assert f"remark: {ORIGINAL}/metrics.json: its input $MINE is missing" in found()
 
 
-def test_an_original_of_other_images_is_named(tables, capsys):
+def test_an_original_of_other_images_is_named(run, capsys):
     edit("results/digits/images/data.json", "{", "{ ")
     assert nern("verify") == 0
     assert f"{ORIGINAL}/metrics.json: its input results/digits/images/data.json has changed" in capsys.readouterr().out
