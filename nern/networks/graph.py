@@ -32,7 +32,7 @@ def _tap(tap: Tap, index: int, value: Tensor) -> Tensor:
 
 
 class _Tracer(fx.Tracer):
-    """Traces a forward pass of images, all else that it takes left at its default, as one of `images, folded, tap`."""
+    """Traces a forward pass of images alone, other arguments at their defaults, as one of images, folded and tap."""
 
     def create_args_for_root(
         self, root_fn: Callable[..., Any], is_module: bool, concrete_args: object = None
