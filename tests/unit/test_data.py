@@ -145,7 +145,7 @@ class TestParquet:
 
     def test_variable_in_path(self, monkeypatch, tmp_path):
         self.write("a.parquet", random_images(1), [0])
-        with pytest.raises(NernError, match="export NERN_TEST_DATA=FOLDER"):
+        with pytest.raises(NernError, match="export NERN_TEST_DATA=PATH"):
             self.read(["$NERN_TEST_DATA/a.parquet"])
         monkeypatch.setenv("NERN_TEST_DATA", str(tmp_path))
         assert len(self.read(["$NERN_TEST_DATA/a.parquet"])["test"][1]) == 1
