@@ -556,7 +556,7 @@ class TestOrder:
         assert pipeline.completed_epochs(total - 1, count, batch) < epochs
 
     def test_an_epoch_ends_with_its_images_not_with_a_step(self):
-        # 625 steps of 128 are 1.6 epochs of 50,000; the 200th epoch ends with step 78,125
+        # 390.625 steps of 128 are an epoch of 50,000: the second ends within step 782, the 200th with step 78,125
         assert [pipeline.completed_epochs(step, 50_000, 128) for step in (390, 391, 781, 782)] == [0, 1, 1, 2]
         assert [pipeline.completed_epochs(step, 50_000, 128) for step in (78_124, 78_125)] == [199, 200]
 
