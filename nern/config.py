@@ -6,6 +6,7 @@ that it names count. The order, later wins: all tasks, the task, the network, th
 """
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -81,7 +82,12 @@ def fingerprint(settings: BaseModel) -> str:
 def _sentence(error: ValidationError, where: str) -> str:
     """The first of pydantic's complaints, as one line a user can act on."""
     first = error.errors()[0]
-    steps = [str(step) for step in first["loc"] if step not in ("[key]", "torchvision", "digits", "parquet", "folder")]
+    kinds, loc = ("torchvision", "digits", "parquet", "folder"), first["loc"]
+    # behind `images` pydantic names their kind, which is no key of the file; a task may be called the same
+    hidden = [
+        step == "[key]" or (before == "images" and step in kinds) for before, step in itertools.pairwise((0, *loc))
+    ]
+    steps = [str(step) for step, hide in zip(loc, hidden, strict=True) if not hide]
     place = ".".join(steps) or "top level"
     if first["type"] == "extra_forbidden":
         return f"{where}: {place}: unknown key; check its spelling against the schema (nern schema)"

@@ -140,6 +140,13 @@ def test_the_order_of_layers_is_all_task_network_variant():
     assert matrix.protocol_of(parse(values), cell).training.warmup == 4
 
 
+def test_a_task_that_is_called_like_a_kind_of_images_is_named():
+    values = copy.deepcopy(SHIPPED)
+    values["tasks"]["digits"] = {**values["tasks"]["cifar10"], "original": {"epohcs": 3}}
+    with pytest.raises(NernError, match=r"tasks\.digits\.original\.epohcs: unknown key"):
+        parse(values)
+
+
 def test_an_overlay_may_name_another_source_of_images():
     values = copy.deepcopy(SHIPPED)
     images = values["tasks"]["cifar10"]["images"]
