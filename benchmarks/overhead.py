@@ -2,9 +2,9 @@
 
     python -m benchmarks.overhead [--repeats 5]
 
-On the digits, in a temporary folder. Wall time from outside, split into the interpreter's start and end, imports,
-loading (configuration, images, original, permutation) and the rest. For comparison, `python -c "import torch"`, below
-which no such process can get.
+On the digits, in a temporary folder. Wall time from outside; the fit's is split into the interpreter's start and end,
+imports, loading (configuration, images, original, permutation), its two steps, and the evaluation that it hands over to
+`nern evaluate`. For comparison, `python -c "import torch"`, below which no fit can get.
 """
 
 import argparse
@@ -28,27 +28,24 @@ CELL = "results/digits/resnet8/cross-filter/h10/decoupled/seed0"
 ONCE = """tasks: {digits: {original: {epochs: 1}}}
 variants: {decoupled: {evaluate_every: 0, training: {iterations: 1}, distillation: {iterations: 1}}}
 """
-PHASES = ("interpreter", "import", "load", "rest")
+PHASES = ("interpreter", "import", "load", "steps", "evaluate")
 
 
-def measure(repeats: int) -> tuple[list[dict[str, float]], float]:
-    """Median seconds of the phases of fit and of evaluate, and of `import torch`."""
-    seconds: dict[str, list[dict[str, float]]] = {"fit": [], "evaluate": []}
-    torch_alone = []
+def measure(repeats: int) -> tuple[dict[str, float], float, float]:
+    """Median seconds of the phases of `nern fit`, of `nern evaluate`, and of `import torch`."""
+    fits, evaluations, torch_alone = [], [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = _prepare(folder)
         for _ in range(repeats):
             shutil.rmtree(folder / CELL, ignore_errors=True)
-            for stage, found in seconds.items():
-                wall, output = _timed(folder, ["-m", "benchmarks.phases", stage, CELL, *config])
-                phases: dict[str, float] = json.loads(output.splitlines()[-1])
-                found.append({"interpreter": wall - sum(phases.values()), **phases})
+            wall, output = _timed(folder, ["-m", "benchmarks.phases", "fit", CELL, *config])
+            phases: dict[str, float] = json.loads(output.splitlines()[-1])
+            fits.append({"interpreter": wall - sum(phases.values()), **phases})
+            evaluations.append(_timed(folder, ["-m", "nern", "evaluate", CELL, *config])[0])
             torch_alone.append(_timed(folder, ["-c", "import torch"])[0])
-    medians = [
-        {phase: statistics.median(each[phase] for each in found) for phase in PHASES} for found in seconds.values()
-    ]
-    return medians, statistics.median(torch_alone)
+    medians = {phase: statistics.median(each[phase] for each in fits) for phase in PHASES}
+    return medians, statistics.median(evaluations), statistics.median(torch_alone)
 
 
 def _prepare(folder: Path) -> list[str]:
@@ -84,9 +81,9 @@ def _timed(folder: Path, arguments: Sequence[str]) -> tuple[float, str]:
 
 
 def row(repeats: int) -> Row:
-    """Both processes, beside the same number of processes that import torch and nothing else."""
-    stages, torch_alone = measure(repeats)
-    return Row("overhead of a cell: fit and evaluate", "s", sum(sum(s.values()) for s in stages), bound=2 * torch_alone)
+    """Both processes, beside one that imports torch and nothing else."""
+    fit, evaluation, torch_alone = measure(repeats)
+    return Row("overhead of a cell: fit and evaluate", "s", sum(fit.values()) + evaluation, bound=torch_alone)
 
 
 def main() -> None:
@@ -94,14 +91,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="runs of each process")
     options = parser.parse_args()
-    stages, torch_alone = measure(options.repeats)
+    fit, evaluation, torch_alone = measure(options.repeats)
     print(f"{machine()}, median of {options.repeats}\n")
+    dashes = ["–"] * len(PHASES)
     rows = [
-        [f"nern {name}", *(number(stage[phase]) for phase in PHASES), number(sum(stage.values()))]
-        for name, stage in zip(("fit", "evaluate"), stages, strict=True)
+        ["nern fit", *(number(fit[phase]) for phase in PHASES), number(sum(fit.values()))],
+        ["nern evaluate", *dashes, number(evaluation)],
+        ['python -c "import torch"', *dashes, number(torch_alone)],
     ]
-    rows.append(['python -c "import torch"', *["–"] * len(PHASES), number(torch_alone)])
-    print(markdown(["Seconds of", "Interpreter", "Import", "Load", "Rest", "Total"], rows))
+    print(markdown(["Seconds of", *(phase.capitalize() for phase in PHASES), "Total"], rows))
 
 
 if __name__ == "__main__":

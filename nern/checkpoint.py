@@ -1,101 +1,16 @@
-"""Files that are whole or not there: atomic writes, checked reads, and the state of a running stage.
+"""Tensors in files, and the state of a running stage. Tensors are safetensors: loading runs no code."""
 
-A write goes to a temporary file in the same folder, is flushed to disk, and is renamed over the target, so that a
-kill between any two instructions leaves the old file or the new one. Tensors are safetensors: loading runs no code.
-"""
-
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
 from nern.errors import NernError
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal; NernError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise NernError(f"{path}: cannot be read ({error.strerror}); make it again with its stage") from None
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, atomically and durably; its folder is made if need be.
-
-    Raises:
-        NernError: the folder is not writable, or the disk is full. The old file is untouched.
-    """
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise NernError(f"{path}: cannot be written ({error.strerror}); free space or mend the permissions") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """`write_bytes` of UTF-8 text."""
-    write_bytes(path, text.encode())
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """`write_bytes` of a mapping as indented JSON in its own order, with a checksum of the rest as its last entry.
-
-    Raises:
-        ValueError: a number is NaN or infinite.
-        NernError: as `write_bytes`.
-    """
-    marked = dict(value) | {"checksum": _checksum(value)}
-    write_text(path, json.dumps(marked, indent=2, allow_nan=False) + "\n")
-
-
-def _checksum(value: Mapping[str, Any]) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The mapping that `write_json` wrote; NernError if the file is missing, or holds something else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NernError(f"{path}: cannot be read ({error.strerror}); make it with its stage first") from None
-    except (ValueError, RecursionError) as error:
-        raise NernError(f"{path}: is no valid JSON ({error}); delete it and run its stage again") from None
-    if not isinstance(value, dict):
-        raise NernError(f"{path}: holds no JSON object; delete it and run its stage again")
-    checksum = value.pop("checksum", None)
-    try:
-        sound = checksum == _checksum(value)
-    except ValueError:  # NaN or infinity, which Python reads but no stage writes
-        sound = False
-    if not sound:
-        raise NernError(f"{path}: its checksum does not fit its content; delete it and run its stage again")
-    return value
+from nern.files import write_bytes
 
 
 def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -146,38 +61,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if metadata.get("sha256") != _digest(tensors, metadata):
         raise NernError(f"{path}: its checksum does not fit its content; delete it and run its stage again")
     return tensors, metadata
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; a second process leaves with one sentence. The kernel frees it when a process dies.
-
-    Raises:
-        NernError: another process works in the folder, or it cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a")
-    except OSError as error:
-        raise NernError(f"{folder}: cannot be written ({error.strerror}); mend its permissions") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NernError(f"{folder}: another process is working on it; wait for it, or end it first") from None
-        yield
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a living process holds the folder's lock."""
-    try:
-        with (folder / ".lock").open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 class State:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from nern.config import Config, fingerprint, read
 from nern.errors import NernError
@@ -50,16 +51,25 @@ def _permute(arguments: argparse.Namespace) -> None:
 
 def _fit(arguments: argparse.Namespace) -> None:
     from nern.matrix import Cell
-    from nern.stages import fit
+    from nern.stages import evaluate, fit, handover
 
-    fit.run(_config(arguments), Cell.parse(arguments.cell))
+    config, cell = _config(arguments), Cell.parse(arguments.cell)
+
+    def then() -> None:
+        handover.offer(config, cell, evaluate.measure(config, cell, config.execution.threads.fit))
+
+    fit.run(config, cell, then)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from nern.matrix import Cell
-    from nern.stages import evaluate
+    from nern.stages import handover
 
-    evaluate.run(_config(arguments), Cell.parse(arguments.cell))
+    config, cell = _config(arguments), Cell.parse(arguments.cell)
+    if not handover.accept(config, cell):
+        from nern.stages import evaluate
+
+        evaluate.run(config, cell)
 
 
 def _table(arguments: argparse.Namespace) -> None:
@@ -97,7 +107,7 @@ def _figure(arguments: argparse.Namespace) -> None:
 
 
 def _collect(arguments: argparse.Namespace) -> None:
-    from nern.checkpoint import write_text
+    from nern.files import write_text
     from nern.matrix import all_cells, fit_settings
     from nern.report import cells_page, collect, partial
     from nern.report.render_html import html
@@ -277,7 +287,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:
-        return arguments.handler(arguments) or 0
+        code = arguments.handler(arguments) or 0
+        sys.stdout.flush()
+        return code
     except NernError as error:
         print(f"nern {arguments.command}: {error}", file=sys.stderr)
         return 2
@@ -296,3 +308,10 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def run() -> NoReturn:
+    """`nern`: `main`, then the end of the process at once: taking torch apart would last half a second."""
+    code = main()
+    logging.shutdown()
+    os._exit(code)

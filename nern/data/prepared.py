@@ -13,7 +13,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from nern import checkpoint
+from nern import checkpoint, files
 from nern.config import fingerprint
 from nern.data.splits import SPLITS, Split, Splits, check_splits
 from nern.errors import NernError
@@ -65,7 +65,7 @@ def write(folder: Path, splits: Splits, settings: DataSettings) -> None:
         path = _file(folder, split)
         metadata = {"fingerprint": fingerprint(settings), "split": split}
         checkpoint.write_tensors(path, {"images": images, "labels": labels}, metadata)
-        sha256[split], content[split], counts[split] = checkpoint.sha256(path), _header(path)["sha256"], len(labels)
+        sha256[split], content[split], counts[split] = files.sha256(path), _header(path)["sha256"], len(labels)
     shape = tuple(splits["train"][0].shape[1:])
     write_manifest(folder, settings, shape, counts, sha256, content, streaming=False)
 
@@ -100,7 +100,7 @@ def write_manifest(
         "sha256": dict(sha256),
         "content": dict(content),
     }
-    checkpoint.write_json(folder / MANIFEST, value)
+    files.write_json(folder / MANIFEST, value)
 
 
 def read_manifest(folder: Path, settings: DataSettings | None = None) -> Manifest:
@@ -110,7 +110,7 @@ def read_manifest(folder: Path, settings: DataSettings | None = None) -> Manifes
         NernError: it is missing or damaged, or was written for other settings than `settings`.
     """
     path = folder / MANIFEST
-    value = checkpoint.read_json(path)
+    value = files.read_json(path)
     try:
         manifest = _parse(value)
     except (KeyError, TypeError, ValueError):
@@ -169,5 +169,5 @@ def verify(folder: Path) -> None:
     if manifest.streaming:
         return
     for split in SPLITS:
-        if checkpoint.sha256(_file(folder, split)) != manifest.sha256[split]:
+        if files.sha256(_file(folder, split)) != manifest.sha256[split]:
             raise NernError(f"{_file(folder, split)}: its checksum does not fit {MANIFEST}; run prepare_data again")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from nern import checkpoint
+from nern import files
 from nern.errors import NernError
 from nern.networks.torchvision_shim import import_torchvision
 
@@ -37,6 +37,6 @@ def pretrained_file(name: str) -> Path:
                 f"{url}: cannot be downloaded ({error}); connect to the network, or put the file into {file.parent}"
             ) from None
     wanted = re.search(r"-([0-9a-f]{8,})\.[a-z]+$", file.name)
-    if wanted is None or not checkpoint.sha256(file).startswith(wanted[1]):
+    if wanted is None or not files.sha256(file).startswith(wanted[1]):
         raise NernError(f"{file}: is not what torchvision published (its SHA-256 differs); delete it and run again")
     return file

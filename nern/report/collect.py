@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 
 import pandas as pd
 
-from nern import checkpoint
+from nern import files
 from nern.errors import NernError
 from nern.matrix import Cell, OriginalCell
 
@@ -101,7 +101,7 @@ class Digests:
         """The digest of a file; None if it is not there."""
         if path not in self.known:
             file = self.root / path
-            self.known[path] = checkpoint.sha256(file) if file.is_file() else None
+            self.known[path] = files.sha256(file) if file.is_file() else None
         return self.known[path]
 
 
@@ -114,19 +114,19 @@ def row(cell: Cell, digests: Digests, fingerprint: str | None) -> dict[str, Any]
     """The row of one cell, as `collect` describes it; columns without a value are left out."""
     folder, names = digests.root / cell.path, names_of(cell)
     failed, metrics_path, fit_path = (folder / name for name in ("failed.json", "metrics.json", "fit.json"))
-    if checkpoint.is_locked(folder):
+    if files.is_locked(folder):
         return names | {"status": RUNNING}
     if failed.exists():
         return names | {"status": FAILED, "message": _failure(failed, cell)}
     if not metrics_path.exists():
         return names | {"status": MISSING, "message": "not evaluated" if fit_path.exists() else ""}
-    metrics = checkpoint.read_json(metrics_path)
+    metrics = files.read_json(metrics_path)
     values = _checked(metrics, metrics_path, cell)
     if fingerprint not in (None, metrics["fingerprint"]):
         return names | {"status": OUTDATED, "message": "made with other settings"}
     if not fit_path.exists():
         return names | {"status": OUTDATED, "message": "its fit is not finished"}
-    fit = checkpoint.read_json(fit_path)
+    fit = files.read_json(fit_path)
     outputs = fit.get("outputs")
     fitted = outputs.get("predictor.safetensors") if isinstance(outputs, dict) else None
     if fit.get("fingerprint") != metrics["fingerprint"] or fitted != metrics["predictor_sha256"]:
@@ -139,7 +139,7 @@ def row(cell: Cell, digests: Digests, fingerprint: str | None) -> dict[str, Any]
 
 def _failure(path: Path, cell: Cell) -> str:
     """Why a fit failed, in the words of its `failed.json`."""
-    failed = checkpoint.read_json(path)
+    failed = files.read_json(path)
     message = failed.get("message")
     if not _is_count(failed.get("step")) or not _is_text(message):
         raise NernError(f"{path}: is no record of a failure; delete it and run: nern fit {cell.path}")
@@ -230,7 +230,7 @@ def _checked(metrics: Mapping[str, Any], path: Path, cell: Cell) -> dict[str, An
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a long frame, atomically. Numbers keep all their digits."""
-    checkpoint.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    files.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def read_csv(path: Path) -> pd.DataFrame:

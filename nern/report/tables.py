@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config, fingerprint
 from nern.matrix import Cell, fit_settings, protocol_of, table_cells, table_of
 from nern.report import comparison, details, formats, notes, partial, sizes, summary
@@ -46,7 +46,7 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
     stem = partial.stem(name, [f"{cell.path}/metrics.json" for cell in cells], root)
     write_csv(out / f"{stem}.csv", frame)
     for suffix, text in render(document).items():
-        checkpoint.write_text(out / f"{stem}{suffix}", text)
+        files.write_text(out / f"{stem}{suffix}", text)
 
 
 def build(config: Config, name: str, frame: pd.DataFrame) -> Document:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config, fingerprint
 from nern.data.batches import listed
 from nern.data.prepared import read_manifest
@@ -84,7 +84,7 @@ def _images(config: Config, task: str) -> Iterator[Finding]:
         try:
             if manifest.streaming:
                 listed(config, task, split)
-            elif checkpoint.sha256(path) != manifest.sha256[split]:
+            elif files.sha256(path) != manifest.sha256[split]:
                 yield Finding(f"{path}: is not the file that data.json records", error=True)
         except NernError as error:
             yield _sentence(error)
@@ -103,7 +103,7 @@ def _original(config: Config, original: OriginalCell, modes: set[str], digests: 
     try:
         trained = load_original(config, original)
         load_predictions(original, trained)
-        recorded = checkpoint.read_json(metrics)
+        recorded = files.read_json(metrics)
         if recorded.get("network_sha256") != trained.sha256:
             yield Finding(f"{metrics}: belongs to other weights than network.safetensors", error=True)
         yield from _code(str(metrics), recorded.get("code"))
@@ -136,9 +136,7 @@ def _cell(config: Config, cell: Cell, digests: collect.Digests) -> Iterator[Find
             yield Finding(f"{cell.path}: is {row['status']}{reason}", error=False)
             return
         load_fitted(config, cell)
-        yield from _code(
-            f"{cell.path}/metrics.json", checkpoint.read_json(Path(cell.path) / "metrics.json").get("code")
-        )
+        yield from _code(f"{cell.path}/metrics.json", files.read_json(Path(cell.path) / "metrics.json").get("code"))
     except NernError as error:
         yield _sentence(error)
 

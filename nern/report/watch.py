@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import PROGRESS, all_cells, original_of
@@ -51,12 +51,12 @@ def _working(config: Config, root: Path) -> list[str]:
     """The folders of originals and cells that a living process holds."""
     cells = all_cells(config)
     folders = [original.path for original in dict.fromkeys(original_of(config, cell) for cell in cells)]
-    return [path for path in folders + [cell.path for cell in cells] if checkpoint.is_locked(root / path)]
+    return [path for path in folders + [cell.path for cell in cells] if files.is_locked(root / path)]
 
 
 def _progress(root: Path, folder: str) -> list[str]:
     try:
-        found: dict[str, Any] = checkpoint.read_json(root / folder / PROGRESS)
+        found: dict[str, Any] = files.read_json(root / folder / PROGRESS)
     except NernError:  # it has not begun, or has just ended
         return [DASH] * 5
     left = datetime.timedelta(seconds=round(found["seconds_left"]))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nern import checkpoint
+from nern import checkpoint, files
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import OriginalCell, network_of, original_settings, permutation_settings, task_of
@@ -72,7 +72,7 @@ def load_original(config: Config, original: OriginalCell) -> TrainedOriginal:
     module = build_network(config, original.task, original.network)
     load_weights(module, tensors, str(path))
     learnable = network_of(config, original.task, original.network).learnable
-    return TrainedOriginal(module.eval(), learnable_layers(module, include=learnable), checkpoint.sha256(path))
+    return TrainedOriginal(module.eval(), learnable_layers(module, include=learnable), files.sha256(path))
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def write_permutation(path: Path, arrays: dict[str, Tensor], facts: dict[str, st
     buffer = io.BytesIO()
     values = {name: np.asarray(array.to(torch.int32)) for name, array in arrays.items()}
     np.savez(buffer, allow_pickle=False, **values, **{key: np.array(value) for key, value in facts.items()})
-    checkpoint.write_bytes(path, buffer.getvalue())
+    files.write_bytes(path, buffer.getvalue())
 
 
 def load_permutation(config: Config, original: OriginalCell, mode: str, trained: TrainedOriginal) -> Permutation:
@@ -128,7 +128,7 @@ def load_permutation(config: Config, original: OriginalCell, mode: str, trained:
             raise NernError(f"{path}: layer {layer} is no permutation of {filters * channels} kernels; {again}")
         orders.append(order)
         bits += overhead_bits(mode, filters, channels)
-    return Permutation(orders, bits, checkpoint.sha256(path))
+    return Permutation(orders, bits, files.sha256(path))
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches
 from nern.data.prepared import read_manifest
@@ -27,13 +27,22 @@ FLOAT_BYTES = 4
 
 
 def run(config: Config, cell: Cell) -> None:
-    """Write the cell's `metrics.json`: equal inputs give equal bytes.
+    """Write the cell's `metrics.json`.
+
+    Raises:
+        NernError: as `measure`.
+    """
+    metrics = measure(config, cell, config.execution.threads.evaluate)
+    files.write_json(Path(cell.path) / "metrics.json", metrics)
+
+
+def measure(config: Config, cell: Cell, threads: int) -> dict[str, Any]:
+    """The content of a cell's `metrics.json`: equal inputs give equal bytes, with any number of threads.
 
     Raises:
         NernError: a file is missing or damaged, or is not the one that the fit was made with.
     """
-    folder = Path(cell.path)
-    device, workers = start_in_pieces(config.execution, config.execution.threads.evaluate)
+    device, workers = start_in_pieces(config.execution, threads)
     fitted = load_fitted(config, cell)
     original, original_cell = fitted.original, original_of(config, cell)
     weights = fitted.weights(device, workers)
@@ -50,7 +59,7 @@ def run(config: Config, cell: Cell) -> None:
     tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
     after = predict(module, tests, workers)
 
-    best = history.best_on_test(folder / "history.csv")
+    best = history.best_on_test(Path(cell.path) / "history.csv")
     parameters = sum(parameter.numel() for parameter in fitted.predictor.parameters())
     learnable_bytes = fitted.layout.parameters * FLOAT_BYTES
     permutation_bytes = math.ceil(fitted.permutation.overhead_bits / 8)
@@ -94,7 +103,6 @@ def run(config: Config, cell: Cell) -> None:
     }
     facts = provenance("evaluate", fitted.record["inputs"])
     facts["code"] |= fitted.record["code"]
-    checkpoint.write_json(folder / "metrics.json", metrics | facts)
     log.info(
         "%s: %.2f %% (original %.2f %%), agreement %.2f %%, weight RMSE %.5f",
         cell.path,
@@ -103,6 +111,7 @@ def run(config: Config, cell: Cell) -> None:
         metrics["agreement"],
         rmse,
     )
+    return metrics | facts
 
 
 def _layer_rmse(original: TrainedOriginal, weights: list[Tensor]) -> dict[str, float]:

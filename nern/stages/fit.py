@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -11,7 +12,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from nern import checkpoint
+from nern import checkpoint, files
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches, TrainingBatches, training_batches
 from nern.errors import NernError
@@ -61,7 +62,7 @@ class Fit:
         self.inputs = {
             str(network_file(original_of(config, cell))): self.original.sha256,
             original_of(config, cell).permutation(cell.smoothing): permutation.sha256,
-            f"{data_path(cell.task)}/data.json": checkpoint.sha256(Path(data_path(cell.task)) / "data.json"),
+            f"{data_path(cell.task)}/data.json": files.sha256(Path(data_path(cell.task)) / "data.json"),
         }
         phases = [protocol.training] + ([protocol.distillation] if protocol.distillation else [])
         firsts = [0, protocol.training.iterations]
@@ -171,8 +172,13 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def run(config: Config, cell: Cell) -> None:
+def run(config: Config, cell: Cell, then: Callable[[], None]) -> None:
     """Fit one cell: `predictor.safetensors`, `history.csv`, `config.json` and `fit.json` in its folder.
+
+    Args:
+        config: the configuration.
+        cell: the cell.
+        then: called when these are written, while a kill could still resume. The fit stands if it raises NernError.
 
     Raises:
         NernError: an input is missing or does not fit, the folder is in use, or a loss is no longer finite.
@@ -180,10 +186,10 @@ def run(config: Config, cell: Cell) -> None:
     folder = Path(cell.path)
     tf32 = fit_settings(config, cell).protocol.tf32
     device, workers = start_in_pieces(config.execution, config.execution.threads.fit, tf32=tf32)
-    with checkpoint.exclusive(folder):
+    with files.exclusive(folder):
         fit = Fit(config, cell, device, workers)
         (folder / "failed.json").unlink(missing_ok=True)
-        checkpoint.write_json(folder / "config.json", fit.settings.model_dump(mode="json"))
+        files.write_json(folder / "config.json", fit.settings.model_dump(mode="json"))
         recorder = train(fit, folder, config.execution.save_every)
         if not all(bool(parameter.isfinite().all()) for parameter in fit.predictor.parameters()):
             _stop(fit, fit.total, "the predictor's weights are not finite after")
@@ -191,15 +197,19 @@ def run(config: Config, cell: Cell) -> None:
         metadata = {"cell": cell.path, "fingerprint": fingerprint(fit.settings), "code": facts["code"]["fit"]}
         checkpoint.write_tensors(folder / "predictor.safetensors", fit.predictor.state_dict(), metadata)
         history.write(folder / "history.csv", fit.rows)
-        files = {name: checkpoint.sha256(folder / name) for name in ("predictor.safetensors", "history.csv")}
-        checkpoint.write_json(
+        outputs = {name: files.sha256(folder / name) for name in ("predictor.safetensors", "history.csv")}
+        files.write_json(
             folder / "fit.json",
-            {"cell": cell.path, "fingerprint": fingerprint(fit.settings), "iterations": fit.total, "outputs": files}
+            {"cell": cell.path, "fingerprint": fingerprint(fit.settings), "iterations": fit.total, "outputs": outputs}
             | facts
             | recorder.record(device, workers.threads),
         )
+        log.info("%s: %d iterations in %.1f s", cell.path, fit.total, recorder.seconds)
+        try:
+            then()
+        except NernError as error:
+            log.warning("%s; the fit is whole without", error)
         checkpoint.State(folder, "").clear()
-    log.info("%s: %d iterations in %.1f s", cell.path, fit.total, recorder.seconds)
 
 
 def _key(fit: Fit) -> str:
@@ -287,5 +297,5 @@ def _stop_if_not_finite(fit: Fit, losses: StepLosses, done: int) -> None:
 
 def _stop(fit: Fit, done: int, what: str) -> NoReturn:
     message = f"{fit.cell.path}: {what} iteration {done}; lower the learning rate"
-    checkpoint.write_json(Path(fit.cell.path) / "failed.json", {"step": done, "message": message})
+    files.write_json(Path(fit.cell.path) / "failed.json", {"step": done, "message": message})
     raise NernError(message)

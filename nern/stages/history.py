@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nern import checkpoint
+from nern import files
 from nern.errors import NernError
 
 COLUMNS = ("iteration", "phase", "lr", "reconstruction", "output", "features", "test_accuracy")
@@ -13,7 +13,7 @@ def write(path: Path, rows: list[Row]) -> None:
     """Write the rows; a float is written so that it reads back equal, what was not computed is empty."""
     lines = [",".join(COLUMNS)]
     lines += [",".join("" if value is None else str(value) for value in row) for row in rows]
-    checkpoint.write_text(path, "\n".join(lines) + "\n")
+    files.write_text(path, "\n".join(lines) + "\n")
 
 
 def best_on_test(path: Path) -> tuple[float, int] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches
 from nern.errors import NernError
@@ -49,9 +49,7 @@ def run(config: Config, cell: Cell, layer: str, images: int) -> None:
         "relative_error": errors.tolist(),
         "activation": activations.tolist(),
     }
-    checkpoint.write_json(
-        Path(cell.path) / "importance.json", record | provenance("importance", fitted.record["inputs"])
-    )
+    files.write_json(Path(cell.path) / "importance.json", record | provenance("importance", fitted.record["inputs"]))
     log.info("%s: %d filters of %s, %d images", cell.path, len(errors), layer, count)
 
 

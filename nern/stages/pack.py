@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nern import checkpoint
+from nern import checkpoint, files
 from nern.config import Config, Execution
 from nern.errors import NernError
 from nern.matrix import Cell
@@ -122,7 +122,7 @@ def pack(config: Config, cell: Cell, path: Path) -> str:
     new(path, ".nern")
     fitted = load_fitted(config, cell)
     content = packed(fitted)
-    checkpoint.write_bytes(path, content)
+    files.write_bytes(path, content)
     whole = sum(value.numel() * value.element_size() for value in fitted.original.module.state_dict().values())
     return f"{path}: {len(content):,} bytes, {100 * len(content) / whole:.1f} % of the original's {whole:,}"
 

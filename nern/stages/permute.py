@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config, fingerprint
 from nern.matrix import OriginalCell, network_of, permutation_settings
 from nern.method.permutation import cross_filter_permutation, in_filter_permutation, overhead_bits
@@ -40,6 +40,6 @@ def run(config: Config, original: OriginalCell, mode: str) -> None:
         "overhead_bits": repr(bits),
     }
     path = Path(original.permutation(mode))
-    with checkpoint.exclusive(path.parent / f".{mode}"):
+    with files.exclusive(path.parent / f".{mode}"):
         write_permutation(path, arrays, facts)
     log.info("%s: overhead %.0f bits; wrote %s", mode, bits, path)

@@ -6,7 +6,7 @@ Images that are streamed stay where they are; only the manifest is written.
 import logging
 from pathlib import Path
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config
 from nern.data import prepared
 from nern.data.decoding import check_channels
@@ -26,7 +26,7 @@ def run(config: Config, task: str) -> None:
     """
     settings, found = data_settings(config, task), task_of(config, task)
     folder, where = Path(data_path(task)), f"tasks.{task}.images"
-    with checkpoint.exclusive(folder):
+    with files.exclusive(folder):
         log.info("%s: reading %s (%s)", task, found.title, found.images.source)
         if isinstance(found.images, FolderImages) and found.images.streaming:
             _list(found.images, folder, settings, where)

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches
 from nern.matrix import Cell
@@ -44,4 +44,4 @@ def run(config: Config, cell: Cell, sparsities: list[float]) -> None:
         "predictor_sha256": fitted.record["outputs"]["predictor.safetensors"],
         "points": points,
     }
-    checkpoint.write_json(Path(cell.path) / "pruning.json", record | provenance("prune", fitted.record["inputs"]))
+    files.write_json(Path(cell.path) / "pruning.json", record | provenance("prune", fitted.record["inputs"]))

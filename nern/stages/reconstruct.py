@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nern import checkpoint
+from nern import checkpoint, files
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import Cell, FitSettings, fit_settings, original_of
@@ -81,7 +81,7 @@ def _checked_record(folder: Path, settings: FitSettings) -> dict[str, Any]:
     path, again = folder / "fit.json", f"run: nern fit {folder}"
     if not path.exists():
         raise NernError(f"{path}: is missing; {again}")
-    fitted = checkpoint.read_json(path)
+    fitted = files.read_json(path)
     try:
         recorded = dict(fitted["outputs"])
         known = fitted["fingerprint"], dict(fitted["inputs"]), fitted["iterations"], fitted["device"], fitted["code"]
@@ -90,7 +90,7 @@ def _checked_record(folder: Path, settings: FitSettings) -> dict[str, Any]:
     if known[0] != fingerprint(settings):
         raise NernError(f"{path}: was made with other settings than the configuration's; {again}")
     for name in ("predictor.safetensors", "history.csv"):
-        if recorded.get(name) != checkpoint.sha256(folder / name):
+        if recorded.get(name) != files.sha256(folder / name):
             raise NernError(f"{folder / name}: is not the file that {path.name} records; {again}")
     return fitted
 

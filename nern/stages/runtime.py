@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from nern import checkpoint
+from nern import files
 from nern.config import Execution
 from nern.errors import NernError
 from nern.matrix import PROGRESS
@@ -122,7 +122,7 @@ class Run:
         left = datetime.timedelta(seconds=round((self.total - done) / max(rate, 1e-9)))
         finite = {key: value for key, value in values.items() if math.isfinite(value)}
         progress = {"done": done, "total": self.total, "rate": rate, "seconds_left": left.total_seconds()}
-        checkpoint.write_json(self.file, progress | {"best_on_test_accuracy": self.best} | finite)
+        files.write_json(self.file, progress | {"best_on_test_accuracy": self.best} | finite)
         if not self.bar.disable:
             self.bar.set_postfix({key: f"{value:.4g}" for key, value in values.items()})
             return

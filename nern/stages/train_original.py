@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nern import checkpoint
+from nern import checkpoint, files
 from nern.config import Config, expand, fingerprint
 from nern.data.batches import LabeledBatches, TestBatches, training_images
 from nern.data.pipeline import completed_epochs, epochs_to_steps
@@ -42,11 +42,9 @@ def run(config: Config, original: OriginalCell) -> None:
     settings = original_settings(config, original)
     device = start(config.execution, config.execution.threads.train_original)
     folder = Path(original.path)
-    with checkpoint.exclusive(folder):
+    with files.exclusive(folder):
         tests = TestBatches(config, original.task, batch=TEST_BATCH, device=device, channels_last=True)
-        inputs = {
-            f"{data_path(original.task)}/data.json": checkpoint.sha256(Path(data_path(original.task)) / "data.json")
-        }
+        inputs = {f"{data_path(original.task)}/data.json": files.sha256(Path(data_path(original.task)) / "data.json")}
         with _seeded(settings.recipe):
             module = build_network(config, original.task, original.network)
         accuracies: list[float] = []
@@ -54,7 +52,7 @@ def run(config: Config, original: OriginalCell) -> None:
         if settings.recipe.weights is not None:
             path = _weights_file(settings.recipe.weights, original)
             load_weights(module, read_state_dict(path), str(path))
-            inputs["weights"] = checkpoint.sha256(path)
+            inputs["weights"] = files.sha256(path)
             module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         else:
             training = Training(config, original, module, tests, device, inputs)
@@ -64,7 +62,7 @@ def run(config: Config, original: OriginalCell) -> None:
         facts = provenance("train_original", inputs)
         metadata = {"fingerprint": fingerprint(settings), "code": facts["code"]["train_original"]}
         checkpoint.write_tensors(network_file(original), tensors, metadata)
-        digest = checkpoint.sha256(network_file(original))
+        digest = files.sha256(network_file(original))
         predictions = predict(module, tests, Workers())
         write_predictions(original, predictions, digest)
         metrics = {
@@ -80,8 +78,8 @@ def run(config: Config, original: OriginalCell) -> None:
             "fingerprint": fingerprint(settings),
             "network_sha256": digest,
         }
-        checkpoint.write_json(folder / "metrics.json", metrics | facts)
-        checkpoint.write_json(folder / "train.json", clock.record(device, config.execution.threads.train_original))
+        files.write_json(folder / "metrics.json", metrics | facts)
+        files.write_json(folder / "train.json", clock.record(device, config.execution.threads.train_original))
         checkpoint.State(folder, "").clear()
     log.info("%s: %.2f %% of %d test images", original.path, metrics["accuracy"], metrics["test_images"])
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from nern import checkpoint
+from nern import checkpoint, files
 from nern.errors import NernError
 
 
@@ -56,7 +56,7 @@ def test_a_truncated_file_is_noticed(tmp_path, length):
 @pytest.mark.parametrize("failing", ["fsync", "fchmod", "replace"])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing):
     path = tmp_path / "x.json"
-    checkpoint.write_json(path, {"a": 1})
+    files.write_json(path, {"a": 1})
     owner = checkpoint.Path if failing == "replace" else os
 
     def fail(*_, **__):
@@ -64,15 +64,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 
     monkeypatch.setattr(owner, failing, fail)
     with pytest.raises(NernError, match="No space left on device"):
-        checkpoint.write_json(path, {"a": 2})
+        files.write_json(path, {"a": 2})
     monkeypatch.undo()
-    assert checkpoint.read_json(path) == {"a": 1}
+    assert files.read_json(path) == {"a": 1}
     assert names(tmp_path) == ["x.json"]
 
 
 def test_not_a_number_is_no_json(tmp_path):
     with pytest.raises(ValueError):
-        checkpoint.write_json(tmp_path / "x.json", {"a": float("nan")})
+        files.write_json(tmp_path / "x.json", {"a": float("nan")})
     assert names(tmp_path) == []
 
 
@@ -81,11 +81,11 @@ def test_not_a_number_is_no_json(tmp_path):
 )
 def test_an_edited_json_file_is_noticed(tmp_path, old, new):
     path = tmp_path / "x.json"
-    checkpoint.write_json(path, {"a": 1, "b": [0.1, None, "λ"]})
-    assert checkpoint.read_json(path) == {"a": 1, "b": [0.1, None, "λ"]}
+    files.write_json(path, {"a": 1, "b": [0.1, None, "λ"]})
+    assert files.read_json(path) == {"a": 1, "b": [0.1, None, "λ"]}
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(NernError, match="its checksum does not fit its content"):
-        checkpoint.read_json(path)
+        files.read_json(path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "5", "{'a': 1}", "\ud800"])
@@ -93,14 +93,14 @@ def test_damaged_json_is_one_sentence(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(NernError) as caught:
-        checkpoint.read_json(path)
+        files.read_json(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NernError, match="cannot be written"):
-        checkpoint.write_json(tmp_path / "file" / "x.json", {})
+        files.write_json(tmp_path / "file" / "x.json", {})
 
 
 class TestState:
@@ -150,26 +150,26 @@ class TestState:
 
 
 def test_a_second_process_leaves_with_one_sentence_until_the_first_is_gone(tmp_path):
-    code = "import sys; from pathlib import Path; from nern.checkpoint import exclusive\n"
+    code = "import sys; from pathlib import Path; from nern.files import exclusive\n"
     code += "with exclusive(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
     holder = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"in\n"
-        assert checkpoint.is_locked(tmp_path)
-        with pytest.raises(NernError, match="another process"), checkpoint.exclusive(tmp_path):
+        assert files.is_locked(tmp_path)
+        with pytest.raises(NernError, match="another process"), files.exclusive(tmp_path):
             pass
     finally:
         holder.kill()
         holder.wait()
         holder.stdin.close()
         holder.stdout.close()
-    assert not checkpoint.is_locked(tmp_path)
-    with checkpoint.exclusive(tmp_path):
+    assert not files.is_locked(tmp_path)
+    with files.exclusive(tmp_path):
         pass
 
 
 def test_files_are_readable_by_others(tmp_path):
     path = tmp_path / "x.json"
-    checkpoint.write_json(path, {"b": 1, "a": 2})
+    files.write_json(path, {"b": 1, "a": 2})
     assert path.stat().st_mode & 0o777 == 0o644
     assert list(json.loads(path.read_text())) == ["b", "a", "checksum"]

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nern import checkpoint
+from nern import checkpoint, files
 from nern.config import Config, fingerprint, parse
 from nern.data import batches, cropping, pipeline, prepared, streaming
 from nern.data.decoding import decode, pixels
@@ -258,11 +258,11 @@ class TestTorchvision:
             name: {"data": images[part].reshape(2, -1).numpy(), "labels": [part.start // 2, 9]}
             for name, part in parts.items()
         } | {"batches.meta": {"label_names": list("abcdefghij")}}
-        files = {name: pickle.dumps(content) for name, content in contents.items()}
-        sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+        pickled = {name: pickle.dumps(content) for name, content in contents.items()}
+        sums = {name: hashlib.md5(content).hexdigest() for name, content in pickled.items()}
         Path("cifar").mkdir()
         with tarfile.open("cifar/cifar-10-python.tar.gz", "w:gz") as archive:
-            for name, content in files.items():
+            for name, content in pickled.items():
                 entry = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
                 entry.size = len(content)
                 archive.addfile(entry, io.BytesIO(content))
@@ -394,7 +394,7 @@ class TestPrepared:
         assert manifest.counts == {"train": 20, "test": 6}
         assert manifest.shape == (3, 8, 8)
         assert manifest.fingerprint == fingerprint(settings_of())
-        assert manifest.sha256["test"] == checkpoint.sha256(Path("one/test.safetensors"))
+        assert manifest.sha256["test"] == files.sha256(Path("one/test.safetensors"))
 
     def test_unfinished_or_other_settings(self):
         with pytest.raises(NernError, match=r"data\.json: cannot be read"):

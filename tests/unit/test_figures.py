@@ -9,8 +9,8 @@ import torch
 from test_report import write_cell
 from torch import nn
 
-from nern import checkpoint
 from nern import config as configuration
+from nern import files
 from nern.config import fingerprint
 from nern.errors import NernError
 from nern.matrix import figure_cells, fit_settings, table_cells
@@ -35,7 +35,7 @@ def put_cells(root, name, files):
         write_cell(root, cell, fingerprint=fingerprint(fit_settings(CONFIG, cell)))
         for file, content in files(cell).items():
             if file.endswith(".json"):
-                checkpoint.write_json(root / cell.path / file, content | {"predictor_sha256": "0" * 64})
+                files.write_json(root / cell.path / file, content | {"predictor_sha256": "0" * 64})
             else:
                 (root / cell.path / file).write_text(content)
 
@@ -57,7 +57,7 @@ def test_compression_is_the_mean_over_seeds(tmp_path):
 def test_a_file_of_another_predictor_is_refused(tmp_path):
     put_cells(tmp_path, "meta_compression", lambda cell: {"pruning.json": {"points": []}})
     path = tmp_path / figure_cells(CONFIG, "meta_compression")[0].path / "pruning.json"
-    checkpoint.write_json(path, checkpoint.read_json(path) | {"predictor_sha256": "1" * 64})
+    files.write_json(path, files.read_json(path) | {"predictor_sha256": "1" * 64})
     done, _ = cells.done_cells(CONFIG, "meta_compression", tmp_path)
     with pytest.raises(NernError, match="belongs to another predictor; run: nern prune"):
         compression.frame(done, tmp_path)

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nern import checkpoint
-from nern.checkpoint import exclusive
+from nern import files
 from nern.config import Config, fingerprint, parse
 from nern.errors import NernError
+from nern.files import exclusive
 from nern.matrix import Cell, fit_settings, table_cells
 from nern.report import cells_page, collect, comparison, published, sizes, status, tables
 from nern.report.document import Column, Document, Grid, Marks, Note, Text
@@ -127,7 +127,7 @@ TABLE = Table(
 def put(path: Path, value: dict[str, Any]) -> None:
     """A JSON file with a checksum that fits, as a stage writes it; what no stage can write goes without."""
     try:
-        checkpoint.write_json(path, value)
+        files.write_json(path, value)
     except ValueError:
         path.write_text(json.dumps(value))
 
@@ -308,7 +308,7 @@ class TestCollect:
     def test_a_missing_key_is_named(self, tmp_path: Path, key: str) -> None:
         write_cell(tmp_path, CELL)
         path = tmp_path / CELL.path / "metrics.json"
-        put(path, {k: v for k, v in checkpoint.read_json(path).items() if k != key})
+        put(path, {k: v for k, v in files.read_json(path).items() if k != key})
         with pytest.raises(NernError, match=key if key != "cell" else "belongs to the cell None"):
             collect.collect([CELL], tmp_path)
 
@@ -323,7 +323,7 @@ class TestCollect:
     def test_a_fit_without_its_facts_is_one_sentence(self, tmp_path: Path) -> None:
         write_cell(tmp_path, CELL)
         path = tmp_path / CELL.path / "fit.json"
-        put(path, checkpoint.read_json(path) | {"wall_seconds": "long"})
+        put(path, files.read_json(path) | {"wall_seconds": "long"})
         with pytest.raises(NernError, match="wall_seconds or device"):
             collect.collect([CELL], tmp_path)
 

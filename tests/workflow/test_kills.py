@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tiny import CELL, CONFIG, ORIGINAL
 
-from nern import checkpoint
+from nern import files
 from nern.cli import main
 
 LONGER = "longer.yaml"
@@ -105,7 +105,7 @@ class PowerCut(BaseException):
 def test_a_power_cut_between_any_two_writes_loses_nothing(run, monkeypatch):
     Path(LONGER).write_text("execution: {save_every: 0.000001}\n")
     names = (*SAME, "metrics.json")
-    plain, calls, last = checkpoint.os.fsync, 0, 0
+    plain, calls, last = files.os.fsync, 0, 0
 
     def fsync(handle):
         nonlocal calls
@@ -118,7 +118,7 @@ def test_a_power_cut_between_any_two_writes_loses_nothing(run, monkeypatch):
         assert nern("fit", CELL) == 0
         assert nern("evaluate", CELL) == 0
 
-    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "fsync", fsync)
     shutil.rmtree(CELL)
     fit_and_evaluate()
     wanted, total = contents(CELL, names), calls
@@ -152,7 +152,7 @@ def test_two_at_once_one_leaves_with_a_sentence(longer, capsys):
     assert nern("train-original", ORIGINAL) == 0
     assert nern("permute", ORIGINAL, "--mode", "cross-filter") == 0
     child = in_a_process(("fit", CELL))
-    while not checkpoint.is_locked(Path(CELL)):
+    while not files.is_locked(Path(CELL)):
         time.sleep(0.005)
     capsys.readouterr()
     assert nern("fit", CELL) == 2

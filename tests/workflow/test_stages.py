@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 import yaml
 from tiny import CELL, CONFIG, ORIGINAL, digests, nern
 
+from nern import files
 from nern.cli import main
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
@@ -106,6 +109,48 @@ def test_a_state_of_other_settings_is_not_resumed(run, monkeypatch, capsys):
     capsys.readouterr()
     assert nern("fit", CELL) == 0
     assert "resumes" not in capsys.readouterr().err
+
+
+def test_a_fit_hands_over_the_metrics_that_an_evaluation_of_its_own_would_write(run):
+    alone = Path(CELL, "metrics.json").read_bytes()
+    assert nern("fit", CELL) == 0
+    Path(CELL, "metrics.json").unlink()
+    without_torch = "import sys; sys.modules['torch'] = None; from nern.cli import run; run()"
+    this_checkout = os.environ | {"PYTHONSAFEPATH": "1"}  # not the copy in the working folder
+    subprocess.run([sys.executable, "-c", without_torch, "evaluate", CELL, *CONFIG], check=True, env=this_checkout)
+    handed_over = Path(CELL, "metrics.json").read_bytes()
+    assert nern("evaluate", CELL) == 0  # nothing is handed over twice
+    assert handed_over == Path(CELL, "metrics.json").read_bytes() == alone
+
+
+@pytest.mark.parametrize("change", ["note", "predictor", "damage"])
+def test_what_was_handed_over_is_not_accepted_after_a_change(run, change, capsys):
+    assert nern("fit", CELL) == 0
+    content = files.read_json(Path(CELL, "evaluation.json"))
+    content["metrics"]["accuracy"] = 12.5
+    files.write_json(Path(CELL, "evaluation.json"), content)
+    if change == "note":
+        tiny = yaml.safe_load(Path("tiny.yaml").read_text())
+        tiny["tasks"]["digits"]["note"] = "another"
+        Path("tiny.yaml").write_text(yaml.safe_dump(tiny))
+    elif change == "predictor":
+        assert nern("fit", CELL.replace("seed0", "seed1")) == 0
+        shutil.copy(Path(CELL.replace("seed0", "seed1"), "predictor.safetensors"), CELL)
+    else:
+        Path(CELL, "evaluation.json").write_text(json.dumps(content | {"checksum": "0"}))
+    assert nern("evaluate", CELL) == (2 if change == "predictor" else 0)
+    assert metrics()["accuracy"] != 12.5
+    assert not Path(CELL, "evaluation.json").exists()
+
+
+def test_a_fit_stands_that_cannot_be_evaluated(run, caplog):
+    before = digests(Path(CELL))
+    Path(ORIGINAL, "predictions.safetensors").unlink()
+    assert nern("fit", CELL) == 0
+    assert "the fit is whole without" in caplog.text
+    same = ("predictor.safetensors", "history.csv", "metrics.json")
+    assert {name: digests(Path(CELL))[name] for name in same} == {name: before[name] for name in same}
+    assert nern("evaluate", CELL) == 2
 
 
 def test_the_identity_predictor_gives_back_the_original(run, monkeypatch):

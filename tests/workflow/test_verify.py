@@ -7,7 +7,7 @@ import image_folder
 import pytest
 from tiny import CELL, CONFIG, ORIGINAL, checkout, nern
 
-from nern import checkpoint
+from nern import files
 from nern.cli import main
 
 OTHER = CELL.replace("seed0", "seed1")
@@ -35,7 +35,7 @@ def lying_whole():
 
 def rewritten(path, **changes):
     """A change by someone who knows how the checksum is made."""
-    checkpoint.write_json(Path(path), checkpoint.read_json(Path(path)) | changes)
+    files.write_json(Path(path), files.read_json(Path(path)) | changes)
 
 
 LIES = {
@@ -121,17 +121,17 @@ def test_an_own_architecture_that_changed_is_named(run, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(run))
     Path("net_of_test_verify.py").write_text(OWN_NET)
     Path("own.yaml").write_text(OWN)
-    files = [*CONFIG, "own.yaml"]
-    assert main(["train-original", ORIGINAL, *files]) == 0
-    assert main(["permute", ORIGINAL, "--mode", "cross-filter", *files]) == 0
+    named = [*CONFIG, "own.yaml"]
+    assert main(["train-original", ORIGINAL, *named]) == 0
+    assert main(["permute", ORIGINAL, "--mode", "cross-filter", *named]) == 0
     for command in ("fit", "evaluate"):
-        assert main([command, CELL, *files]) == 0
-    assert main(["status", *files]) == 0
+        assert main([command, CELL, *named]) == 0
+    assert main(["status", *named]) == 0
     assert "outdated" not in capsys.readouterr().out
     edit("net_of_test_verify.py", "nn.ReLU()", "nn.Tanh()")
-    assert main(["status", *files]) == 0
+    assert main(["status", *named]) == 0
     assert "outdated: made with other settings" in capsys.readouterr().out
-    assert main(["verify", *files]) == 0
+    assert main(["verify", *named]) == 0
     found = capsys.readouterr().out
     assert f"remark: {ORIGINAL}/network.safetensors: was made with other settings" in found
     assert f"remark: {CELL}: is outdated" in found
@@ -150,32 +150,32 @@ def test_a_streamed_folder_that_changed_is_found(run, monkeypatch, capsys):
     image_folder.write(run / "images")
     monkeypatch.setenv("DIGITS", str(run / "images"))
     Path("streamed.yaml").write_text(STREAMED)
-    files = [*CONFIG, "streamed.yaml"]
-    assert main(["prepare-data", "digits", *files]) == 0
-    assert main(["verify", *files]) == 0
+    named = [*CONFIG, "streamed.yaml"]
+    assert main(["prepare-data", "digits", *named]) == 0
+    assert main(["verify", *named]) == 0
     assert "digits.images" not in capsys.readouterr().out
     image = run / "images/val/digit-3/0.png"
     image.write_bytes(image.read_bytes() + b"x")
-    assert main(["verify", *files]) == 1
+    assert main(["verify", *named]) == 1
     error = f"error: tasks.digits.images.test: {run}/images/val does not hold"
     assert error in capsys.readouterr().out
     # verified where the images are not
     for folder in ("/nowhere", None):
         monkeypatch.setenv("DIGITS", folder) if folder else monkeypatch.delenv("DIGITS")
-        assert main(["verify", *files]) == 0
+        assert main(["verify", *named]) == 0
         assert "remark: tasks.digits.images.test: " in capsys.readouterr().out
 
 
 def test_imported_weights_that_changed_are_named(run, monkeypatch, capsys):
-    weights, files = run / "mine.safetensors", [*CONFIG, "mine.yaml"]
+    weights, named = run / "mine.safetensors", [*CONFIG, "mine.yaml"]
     shutil.copy(f"{ORIGINAL}/network.safetensors", weights)
     monkeypatch.setenv("MINE", str(weights))
     Path("mine.yaml").write_text("originals: {base: {weights: $MINE}}\n")
-    assert main(["train-original", ORIGINAL, *files]) == 0
+    assert main(["train-original", ORIGINAL, *named]) == 0
 
     def found():
         capsys.readouterr()
-        assert main(["verify", *files]) == 0
+        assert main(["verify", *named]) == 0
         return capsys.readouterr().out
 
     assert str(weights) not in found()

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from tiny import CELL, CONFIG
 
-from nern import checkpoint
 from nern import config as configuration
+from nern import files
 from nern.matrix import PROGRESS
 from nern.report import watch
 
@@ -24,14 +24,14 @@ def shown(config):
 
 def test_a_running_fit_is_shown_with_rate_time_left_and_best_accuracy(run):
     Path("long.yaml").write_text("variants: {decoupled: {evaluate_every: 50, training: {iterations: 100000}}}\n")
-    files = [*CONFIG, "long.yaml"]
-    config = configuration.read([Path(name) for name in files[1:]])
-    process = subprocess.Popen([sys.executable, "-m", "nern", "fit", CELL, *files], stderr=subprocess.DEVNULL)
+    named = [*CONFIG, "long.yaml"]
+    config = configuration.read([Path(name) for name in named[1:]])
+    process = subprocess.Popen([sys.executable, "-m", "nern", "fit", CELL, *named], stderr=subprocess.DEVNULL)
     try:
         while not Path(CELL, PROGRESS).exists():
             assert process.poll() is None
             time.sleep(0.05)
-        progress = checkpoint.read_json(Path(CELL, PROGRESS))
+        progress = files.read_json(Path(CELL, PROGRESS))
         text = shown(config)
     finally:
         process.kill()

@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 
 from nern import matrix, requests
-from nern.checkpoint import write_text
+from nern.files import write_text
 from nern.config import fingerprint
 from nern.config import parse as parse_config
 from nern.errors import NernError

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import Cell
@@ -28,7 +28,7 @@ def write(config: Config, cell: Cell, root: Path) -> str:
     folder = root / cell.path
     if not (folder / "metrics.json").exists():
         raise NernError(f"{folder}/metrics.json: is missing; run: nern evaluate {cell.path}")
-    metrics, history = checkpoint.read_json(folder / "metrics.json"), curves.history(folder / "history.csv")
+    metrics, history = files.read_json(folder / "metrics.json"), curves.history(folder / "history.csv")
     layers: dict[str, float] = metrics["layer_rmse"]
     with style():
         figure = Figure(figsize=(8, 9))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import figure_cells, fit_settings
@@ -32,7 +32,7 @@ def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str
 def beside(root: Path, cell: str, file: str, predictor_sha256: str) -> dict[str, Any]:
     """A JSON file in a cell's folder; NernError if it is missing, damaged or another predictor's."""
     path, stage = root / cell / file, {"pruning.json": "prune", "importance.json": "importance"}[file]
-    found = checkpoint.read_json(path)
+    found = files.read_json(path)
     if found.get("predictor_sha256") != predictor_sha256:
         raise NernError(f"{path}: belongs to another predictor; run: nern {stage} {cell}")
     return found
@@ -40,4 +40,4 @@ def beside(root: Path, cell: str, file: str, predictor_sha256: str) -> dict[str,
 
 def predictor_digests(root: Path, cells: list[str]) -> dict[str, str]:
     """The digest of each cell's predictor, as its metrics have it."""
-    return {cell: str(checkpoint.read_json(root / cell / "metrics.json")["predictor_sha256"]) for cell in cells}
+    return {cell: str(files.read_json(root / cell / "metrics.json")["predictor_sha256"]) for cell in cells}

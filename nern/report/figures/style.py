@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from nern import checkpoint
+from nern import files
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 """Okabe and Ito's palette, that color-blind readers can tell apart, darkest contrasts first."""
@@ -47,4 +47,4 @@ def write(figure: Figure, out: Path, name: str) -> None:
     for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata)
-        checkpoint.write_bytes(out / f"{name}.{suffix}", buffer.getvalue())
+        files.write_bytes(out / f"{name}.{suffix}", buffer.getvalue())

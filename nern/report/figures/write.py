@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nern import checkpoint
+from nern import files
 from nern.config import Config
 from nern.matrix import figure_cells, figure_inputs, figure_settings
 from nern.report import partial
@@ -31,7 +31,7 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
     with style():
         data, figure = _build(config, name, root)
         stem = partial.stem(name, figure_inputs(config, name), root)
-        checkpoint.write_text(out / f"{stem}.csv", data.to_csv(index=False, lineterminator="\n"))
+        files.write_text(out / f"{stem}.csv", data.to_csv(index=False, lineterminator="\n"))
         write_images(figure, out, stem)
 
 
