@@ -110,12 +110,13 @@ def _collect(arguments: argparse.Namespace) -> None:
     from nern.files import write_text
     from nern.matrix import all_cells, fit_settings
     from nern.report import cells_page, collect, partial
+    from nern.report.inputs import metrics_of
     from nern.report.render_html import html
 
     config = _config(arguments)
     cells = all_cells(config)
     frame = collect.collect(cells, Path(), {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
-    stem = partial.stem("results/cells", [f"{cell.path}/metrics.json" for cell in cells], Path())
+    stem = partial.stem("results/cells", metrics_of(cells), Path())
     collect.write_csv(Path(f"{stem}.csv"), frame)
     write_text(Path(f"{stem}.html"), html(cells_page.document(frame)))
 
@@ -139,10 +140,10 @@ def _plan(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from nern.report import verify
+    from nern.report import findings, verify
 
     found = verify.verify(_config(arguments))
-    print(verify.render_findings(found))
+    print(findings.render(found))
     return 1 if any(finding.error for finding in found) else 0
 
 

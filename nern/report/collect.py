@@ -228,9 +228,15 @@ def _checked(metrics: Mapping[str, Any], path: Path, cell: Cell) -> dict[str, An
     )
 
 
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as text. Numbers keep all their digits."""
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text
+
+
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a long frame, atomically. Numbers keep all their digits."""
-    files.write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    """Write a frame, atomically."""
+    files.write_text(path, csv_text(frame))
 
 
 def read_csv(path: Path) -> pd.DataFrame:

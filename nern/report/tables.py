@@ -10,12 +10,12 @@ import pandas as pd
 
 from nern import files
 from nern.config import Config, fingerprint
-from nern.matrix import Cell, fit_settings, protocol_of, table_cells, table_of
+from nern.matrix import fit_settings, protocol_of, table_cells, table_of
 from nern.report import comparison, details, formats, notes, partial, sizes, summary
 from nern.report.collect import collect, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Marks, Text
 from nern.report.entries import Entries, Entry
-from nern.report.published import comparable_cells
+from nern.report.inputs import cells_of_table, metrics_of
 from nern.report.render import render
 
 
@@ -33,20 +33,22 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
     Raises:
         NernError: the table is unknown, a metrics file is damaged, or a file cannot be written.
     """
-    cells: list[Cell] = []
-    if name in sizes.TABLES:
-        frame, document = sizes.TABLES[name]()
-    elif name == "summary":
-        cells = comparable_cells(config)
-        frame, document = summary.summary(config, root)
-    else:
-        cells = table_cells(config, name)
-        frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
-        document = build(config, name, frame)
-    stem = partial.stem(name, [f"{cell.path}/metrics.json" for cell in cells], root)
+    frame, document = table(config, name, root)
+    stem = partial.stem(name, metrics_of(cells_of_table(config, name)), root)
     write_csv(out / f"{stem}.csv", frame)
     for suffix, text in render(document).items():
         files.write_text(out / f"{stem}{suffix}", text)
+
+
+def table(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Document]:
+    """The long frame of a table, and the table itself; arguments and errors as of `write`."""
+    if name in sizes.TABLES:
+        return sizes.TABLES[name]()
+    if name == "summary":
+        return summary.summary(config, root)
+    cells = table_cells(config, name)
+    frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    return frame, build(config, name, frame)
 
 
 def build(config: Config, name: str, frame: pd.DataFrame) -> Document:

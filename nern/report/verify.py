@@ -1,4 +1,4 @@
-"""Does everything under results/ and tables/ belong together, and to the present configuration and code?
+"""Does everything under results/, tables/ and figures/ belong together, and to the present configuration and code?
 
 An error is a file that is damaged or contradicts another, or a table with a number that its cells do not have. A
 remark is a file of other settings, inputs or code: it is not used until its stage runs again, or kept as it is. What
@@ -6,7 +6,6 @@ lies outside of the working folder may be elsewhere: that it was not compared is
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from nern import files
@@ -23,27 +22,17 @@ from nern.matrix import (
     data_settings,
     fit_settings,
     original_of,
-    table_cells,
     weights_file,
 )
 from nern.provenance import code_digest
-from nern.report import collect
-from nern.report.render import render
-from nern.report.tables import build
+from nern.report import collect, verify_shown
+from nern.report.findings import Finding
 from nern.stages.artifacts import load_original, load_permutation, load_predictions
 from nern.stages.reconstruct import load_fitted
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong with, or to be known of, a file."""
-
-    message: str
-    error: bool
-
-
 def verify(config: Config) -> list[Finding]:
-    """Everything that can be found in the working folder, images first, tables last."""
+    """Everything that can be found in the working folder, images first, what is shown last."""
     cells = [cell for cell in all_cells(config) if Path(cell.path).is_dir()]
     originals = list(dict.fromkeys(original_of(config, cell) for cell in cells))
     found: list[Finding] = []
@@ -55,18 +44,7 @@ def verify(config: Config) -> list[Finding]:
         found += _original(config, original, modes, digests)
     for cell in cells:
         found += _cell(config, cell, digests)
-    for name in config.tables:
-        for stem in (name, f"{name}.partial"):
-            found += _table(config, name, stem)
-    return found + list(_strangers(config))
-
-
-def render_findings(found: list[Finding]) -> str:
-    """A line for each, errors first, and a last one with their number."""
-    lines = [f"error: {finding.message}" for finding in found if finding.error]
-    lines += [f"remark: {finding.message}" for finding in found if not finding.error]
-    errors = sum(finding.error for finding in found)
-    return "\n".join([*lines, f"{errors} errors, {len(found) - errors} remarks"])
+    return found + list(verify_shown.verify(config)) + list(_strangers(config))
 
 
 def _images(config: Config, task: str) -> Iterator[Finding]:
@@ -145,33 +123,6 @@ def _code(path: str, code: object) -> Iterator[Finding]:
     for stage, digest in (code if isinstance(code, dict) else {}).items():
         if code_digest(f"nern.stages.{stage}") != digest:
             yield Finding(f"{path}: its {stage} was run by another version of the code", error=False)
-
-
-def _table(config: Config, name: str, stem: str) -> Iterator[Finding]:
-    """A table's CSV against its cells, and its pages against its CSV; `stem` is their name."""
-    path = Path("tables") / f"{stem}.csv"
-    if not path.exists():
-        return
-    try:
-        shown = collect.read_csv(path)
-        cells = table_cells(config, name)
-        now = collect.collect(cells, Path(), {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
-    except NernError as error:
-        yield Finding(str(error), error=True)
-        return
-    present = {row["cell"]: row for row in now.to_dict("records")}
-    for row in shown[shown["status"] == collect.DONE].to_dict("records"):
-        if _differs(row, present.get(row["cell"])):
-            yield Finding(f"{path}: the numbers of {row['cell']} are not those of its metrics.json", error=True)
-    for suffix, text in render(build(config, name, shown)).items():
-        page = path.with_suffix(suffix)
-        if page.exists() and page.read_text(encoding="utf-8") != text:
-            yield Finding(f"{page}: does not say what {path.name} says; run: nern table {name}", error=True)
-
-
-def _differs(shown: dict[str, object], now: dict[str, object] | None) -> bool:
-    """Whether a line of a table differs from its cell's: text and numbers alike, as they are written."""
-    return now is None or any(str(shown[key]) != str(now[key]) for key in shown)
 
 
 def _strangers(config: Config) -> Iterator[Finding]:

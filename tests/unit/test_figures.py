@@ -29,11 +29,11 @@ def test_similarity_by_its_closed_form():
         assert found == pytest.approx((waves + 14) / 21, abs=1e-5)
 
 
-def put_cells(root, name, files):
-    """Finished cells of a figure, each with the files that `files(seed)` gives."""
+def put_cells(root, name, beside):
+    """Finished cells of a figure, each with the files that `beside(cell)` gives."""
     for cell in figure_cells(CONFIG, name):
         write_cell(root, cell, fingerprint=fingerprint(fit_settings(CONFIG, cell)))
-        for file, content in files(cell).items():
+        for file, content in beside(cell).items():
             if file.endswith(".json"):
                 files.write_json(root / cell.path / file, content | {"predictor_sha256": "0" * 64})
             else:
@@ -70,11 +70,11 @@ def test_without_any_cell_a_figure_is_one_sentence(tmp_path):
 
 def test_importance_picks_by_the_mean_error(tmp_path):
     # filter f has the error f + seed/10 but for filter 2, whose error falls with the seed below that of filter 1
-    def files(cell):
+    def beside(cell):
         errors = [0.0, 1.0, 4.0 - 2.5 * cell.seed, 3.0, 4.0, 5.0]
         return {"importance.json": {"relative_error": errors, "activation": [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]}}
 
-    put_cells(tmp_path, "weight_importance", files)
+    put_cells(tmp_path, "weight_importance", beside)
     done, _ = cells.done_cells(CONFIG, "weight_importance", tmp_path)
     settings = ImportanceFigure(title="", task="imagenet", network="resnet18", hidden=1256, layer="x", filters=2)
     data = importance.frame(settings, done, tmp_path)
@@ -87,11 +87,11 @@ def test_importance_picks_by_the_mean_error(tmp_path):
 def test_curves_are_means_and_intervals_over_seeds(tmp_path):
     header = "iteration,phase,lr,reconstruction,output,features,test_accuracy\n"
 
-    def files(cell):
+    def beside(cell):
         rows = f"10,training,0.1,{0.1 + 0.1 * cell.seed},,,\n20,training,0.1,0.2,,,{50 + cell.seed}\n"
         return {"history.csv": header + rows}
 
-    put_cells(tmp_path, "loss_curves", files)
+    put_cells(tmp_path, "loss_curves", beside)
     done, _ = cells.done_cells(CONFIG, "loss_curves", tmp_path)
     data = curves.frame(CONFIG, CONFIG.figures.loss_curves, done, tmp_path)
     base = data[data["variant"] == "base"].set_index(["measure", "iteration"])

@@ -19,6 +19,9 @@ def tables(run):
     assert nern("fit", OTHER) == 0
     assert nern("evaluate", OTHER) == 0
     assert nern("table", "digits") == 0
+    assert nern("table", "permutation_overhead") == 0
+    assert nern("figure", "embedding_similarity") == 0
+    assert nern("collect") == 0
     return run
 
 
@@ -67,6 +70,26 @@ LIES = {
         lambda: edit("tables/digits.partial.tex", r"\toprule", r"\midrule"),
         "does not say what",
     ),
+    "computed table edited": (
+        lambda: edit("tables/permutation_overhead.csv", "resnet", "resmet"),
+        "tables/permutation_overhead.csv: is not what",
+    ),
+    "computed table's page edited": (
+        lambda: edit("tables/permutation_overhead.md", "%", "‰"),
+        "tables/permutation_overhead.md: is not what",
+    ),
+    "figure's data edited": (
+        lambda: edit("figures/embedding_similarity.csv", "0.", "1."),
+        "figures/embedding_similarity.csv: is not what",
+    ),
+    "list of cells edited": (
+        lambda: edit("results/cells.partial.csv", ",done,", ",done,x"),
+        "results/cells.partial.csv: the numbers of",
+    ),
+    "page of cells edited": (
+        lambda: edit("results/cells.partial.html", CELL.removeprefix("results/"), "another"),
+        "does not say what cells.partial.csv",
+    ),
     "a cell of the table is gone": (lambda: Path(f"{CELL}/metrics.json").unlink(), "are not those of its metrics"),
 }
 
@@ -85,6 +108,14 @@ def test_a_sound_folder_has_no_errors(tables, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith("0 errors")
 
 
+def test_half_a_summary_that_more_cells_have_overtaken_is_a_remark(tables, capsys):
+    assert nern("table", "summary") == 0
+    edit("tables/summary.partial.csv", "\n", "\nfewer,")
+    capsys.readouterr()
+    assert nern("verify") == 0
+    assert "remark: tables/summary.partial.csv: is not what its cells say now" in capsys.readouterr().out
+
+
 def test_a_stage_that_found_no_inputs_has_left_no_error(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(checkout(tmp_path))
     assert nern("fit", CELL) == 2
@@ -96,7 +127,7 @@ def test_what_is_of_other_settings_is_a_remark(tables, capsys):
     Path("other.yaml").write_text(
         "variants: {decoupled: {training: {iterations: 21}}}\ntables: {digits: {title: New}}\n"
     )
-    for page in Path("tables").glob("digits.*"):
+    for page in [*Path("tables").glob("digits.*"), *Path("results").glob("cells.*")]:
         page.unlink()
     assert main(["verify", *CONFIG, "other.yaml"]) == 0
     assert "made with other settings" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from nern.config import fingerprint
 from nern.config import parse as parse_config
 from nern.errors import NernError
 from nern.provenance import code_digest
-from nern.report.published import comparable_cells
+from nern.report.inputs import cells_of_table, metrics_of
 
 
 wildcard_constraints:
@@ -131,13 +131,7 @@ def fitted_inputs(wildcards):
 
 def table_inputs(config, name):
     """The metrics that a table is made of."""
-    if name == "summary":
-        cells = comparable_cells(config)
-    elif name in matrix.COMPUTED_TABLES:
-        cells = []
-    else:
-        cells = matrix.table_cells(config, name)
-    return [f"{cell.path}/metrics.json" for cell in cells]
+    return metrics_of(cells_of_table(config, name))
 
 
 def table_fingerprint(config, name):

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nern import files
 from nern.config import Config
 from nern.matrix import figure_cells, figure_inputs, figure_settings
 from nern.report import partial
+from nern.report.collect import write_csv
 from nern.report.figures import compression, curves, importance, kernels, regularization, similarity, tradeoff
 from nern.report.figures.cells import done_cells
 from nern.report.figures.style import style
@@ -29,13 +29,14 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
         NernError: the figure is unknown, none of its cells is done, or a file is damaged.
     """
     with style():
-        data, figure = _build(config, name, root)
+        data, figure = build(config, name, root)
         stem = partial.stem(name, figure_inputs(config, name), root)
-        files.write_text(out / f"{stem}.csv", data.to_csv(index=False, lineterminator="\n"))
+        write_csv(out / f"{stem}.csv", data)
         write_images(figure, out, stem)
 
 
-def _build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
+def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
+    """What a figure shows, and the figure itself; arguments and errors as of `write`."""
     settings = figure_settings(config, name)
     if isinstance(settings, EmbeddingFigure):
         data = similarity.frame(settings)

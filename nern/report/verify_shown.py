@@ -1,0 +1,107 @@
+"""Do tables, figures and `results/cells.csv` show what their cells say now?
+
+A line about a finished cell, and whatever was made of a whole matrix, must be what would be written now. Of half a
+matrix more may have been finished since: that is a remark.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from nern.config import Config, fingerprint
+from nern.errors import NernError
+from nern.matrix import COMPUTED_TABLES, Cell, all_cells, fit_settings, table_cells
+from nern.report import cells_page, collect, partial, tables
+from nern.report.figures import write as figures
+from nern.report.findings import Finding
+from nern.report.render import render
+from nern.report.render_html import html
+
+TABLES, FIGURES, RESULTS = Path("tables"), Path("figures"), Path("results")
+
+
+def verify(config: Config) -> Iterator[Finding]:
+    """What is wrong with all that is shown in the working folder."""
+    for name in config.tables:
+        for path in _both(TABLES / f"{name}.csv"):
+            yield from _table(config, name, path)
+    for name in COMPUTED_TABLES:
+        for path in _both(TABLES / f"{name}.csv"):
+            yield from _computed(config, name, path)
+    for name in config.figures.names:
+        for path in _both(FIGURES / f"{name}.csv"):
+            yield from _figure(config, name, path)
+    for path in _both(RESULTS / "cells.csv"):
+        yield from _cells(config, path)
+
+
+def _both(whole: Path) -> Iterator[Path]:
+    """The file of a whole matrix and that of half a one, if they are there."""
+    for path in (whole, whole.with_name(f"{partial.name(whole.stem)}.csv")):
+        if path.exists():
+            yield path
+
+
+def _lines(config: Config, cells: list[Cell], path: Path) -> Iterator[Finding]:
+    """Lines of a file of cells that differ from their cells: text and numbers alike, as they are written."""
+    now = collect.collect(cells, Path(), {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    present = {row["cell"]: row for row in now.to_dict("records")}
+    shown = collect.read_csv(path)
+    for row in shown[shown["status"] == collect.DONE].to_dict("records"):
+        found = present.get(row["cell"])
+        if found is None or any(str(row[key]) != str(found[key]) for key in row):
+            yield Finding(f"{path}: the numbers of {row['cell']} are not those of its metrics.json", error=True)
+
+
+def _table(config: Config, name: str, path: Path) -> Iterator[Finding]:
+    try:
+        yield from _lines(config, table_cells(config, name), path)
+        pages = render(tables.build(config, name, collect.read_csv(path)))
+    except NernError as error:
+        yield Finding(str(error), error=True)
+        return
+    yield from _pages(path, pages, f"nern table {name}")
+
+
+def _cells(config: Config, path: Path) -> Iterator[Finding]:
+    try:
+        yield from _lines(config, all_cells(config), path)
+        pages = {".html": html(cells_page.document(collect.read_csv(path)))}
+    except NernError as error:
+        yield Finding(str(error), error=True)
+        return
+    yield from _pages(path, pages, "nern collect")
+
+
+def _pages(path: Path, pages: dict[str, str], again: str) -> Iterator[Finding]:
+    """Pages that do not say what the file beside them says."""
+    for suffix, text in pages.items():
+        page = path.with_suffix(suffix)
+        if page.exists() and page.read_text(encoding="utf-8") != text:
+            yield Finding(f"{page}: does not say what {path.name} says; run: {again}", error=True)
+
+
+def _computed(config: Config, name: str, path: Path) -> Iterator[Finding]:
+    try:
+        frame, document = tables.table(config, name, Path())
+    except NernError as error:
+        yield Finding(str(error), error=True)
+        return
+    yield from _now(path, {".csv": collect.csv_text(frame)} | render(document), f"nern table {name}")
+
+
+def _figure(config: Config, name: str, path: Path) -> Iterator[Finding]:
+    try:
+        data, _ = figures.build(config, name, Path())
+    except NernError as error:
+        yield Finding(f"{path}: cannot be compared: {error}", error=not partial.is_partial(path))
+        return
+    yield from _now(path, {".csv": collect.csv_text(data)}, f"nern figure {name}")
+
+
+def _now(path: Path, texts: dict[str, str], again: str) -> Iterator[Finding]:
+    """Files that are not what would be written now."""
+    for suffix, text in texts.items():
+        file = path.with_suffix(suffix)
+        if file.exists() and file.read_text(encoding="utf-8") != text:
+            message = f"{file}: is not what its cells say now; run: {again}"
+            yield Finding(message, error=not partial.is_partial(path))
