@@ -112,29 +112,53 @@ def parse(values: object, where: str = "configuration") -> Config:
         raise NernError(_sentence(error, where)) from None
 
 
-def read(paths: list[Path]) -> Config:
-    """Read YAML or JSON files into one configuration; in later files mappings merge and all else is replaced.
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
+    """Refuses a key that stands twice in one mapping: the first value would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    message = f"the key {key.value} stands twice in one mapping; remove one"
+                    raise yaml.constructor.ConstructorError(problem=message, problem_mark=key.start_mark)
+                seen.add(key.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def read_file(path: Path) -> Mapping[str, Any]:
+    """The mapping of one YAML or JSON file.
 
     Raises:
-        NernError: a file is missing, is no YAML, or holds a wrong setting.
+        NernError: the file is missing, is no YAML, or has a key twice.
+    """
+    try:
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise NernError(f"{path}: cannot be read ({error}); give an existing configuration file") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        line = re.sub(r"\s+", " ", str(error))[:200]
+        raise NernError(f"{path}: is not valid YAML ({line})") from None
+    if not isinstance(loaded, Mapping):
+        raise NernError(f"{path}: a mapping of settings is needed at the top level, not {type(loaded).__name__}")
+    return loaded
+
+
+def read(paths: list[Path]) -> Config:
+    """Read files into one configuration; in later files mappings merge and all else is replaced.
+
+    Raises:
+        NernError: as `read_file`, or a setting is wrong.
     """
     values: dict[str, Any] = {}
     for path in paths:
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise NernError(f"{path}: cannot be read ({error}); give an existing configuration file") from None
-        except (yaml.YAMLError, RecursionError) as error:
-            line = re.sub(r"\s+", " ", str(error))[:200]
-            raise NernError(f"{path}: is not valid YAML ({line})") from None
-        if not isinstance(loaded, Mapping):
-            raise NernError(f"{path}: a mapping of settings is needed at the top level, not {type(loaded).__name__}")
-        values = _merge(values, loaded)
+        values = _merge(values, read_file(path))
     return parse(values, ", ".join(map(str, paths)))
 
 
 def expand(path: str, where: str) -> Path:
-    """A path of the configuration with `~` and `$NAME` expanded.
+    """A path of the configuration with `~` and `$NAME` expanded; that of a user who is unknown stays.
 
     Raises:
         NernError: a variable in it is not set.
@@ -144,4 +168,4 @@ def expand(path: str, where: str) -> Path:
     if missing:
         name = missing.group(1)
         raise NernError(f"{where}: {path}: the environment variable {name} is not set; export {name}=PATH first")
-    return Path(expanded).expanduser()
+    return Path(os.path.expanduser(expanded))  # noqa: PTH111 - pathlib's ends in a RuntimeError

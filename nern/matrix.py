@@ -249,7 +249,8 @@ def fit_settings(config: Config, cell: Cell) -> FitSettings:
 def table_of(config: Config, name: str) -> Table:
     """The settings of a table; NernError with the known names if there is none."""
     if name not in config.tables:
-        raise NernError(f"unknown table {name!r}: the configuration has {_names(config.tables)}")
+        known = _names([*config.tables, *COMPUTED_TABLES])
+        raise NernError(f"unknown table {name!r}: the configuration has {known}")
     return config.tables[name]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -21,17 +21,24 @@ from nern.report.status import ORDER, status
 
 
 def watch(config: Config, root: Path, every: float) -> None:
-    """Show the view until the user ends it.
+    """Show the view until the user ends it: in place on a terminal, else one below the other.
 
     Args:
         config: the configuration.
         root: the folder that `results/` lies in.
         every: seconds between looks.
     """
-    with contextlib.suppress(KeyboardInterrupt), Live(view(config, root), auto_refresh=False) as live:
+    console = Console()
+    with contextlib.suppress(KeyboardInterrupt):
+        if console.is_terminal:
+            with Live(view(config, root), console=console, auto_refresh=False) as live:
+                while True:
+                    time.sleep(every)
+                    live.update(view(config, root), refresh=True)
         while True:
+            console.print(view(config, root))
+            console.file.flush()
             time.sleep(every)
-            live.update(view(config, root), refresh=True)
 
 
 def view(config: Config, root: Path) -> Group:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nern import matrix
-from nern.config import Config, expand, fingerprint, layered, parse, read
+from nern.config import Config, expand, fingerprint, layered, parse, read, read_file
 from nern.errors import NernError
 from nern.settings import Protocol
 
@@ -264,3 +264,20 @@ def test_every_field_may_be_missing_or_says_so_in_one_sentence():
             parse(changed(path, DELETED), "config.yaml")
         except NernError as error:
             assert "\n" not in str(error) and path.split(".")[-1] in str(error)
+
+
+def test_a_path_of_an_unknown_user_stays():
+    assert expand("~nobody-of-this-name/a", "x") == Path("~nobody-of-this-name/a")
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    file = tmp_path / "twice.yaml"
+    file.write_text("tasks:\n  digits: {title: One}\n  digits: {title: Two}\n")
+    with pytest.raises(NernError, match=r"twice\.yaml: .*the key digits stands twice.*line 3"):
+        read([file])
+
+
+def test_keys_of_two_mappings_and_merged_ones_may_be_the_same(tmp_path):
+    file = tmp_path / "once.yaml"
+    file.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
+    assert read_file(file) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}}

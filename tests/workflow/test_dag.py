@@ -181,6 +181,7 @@ def test_imported_weights_are_an_input(run, monkeypatch):
     [
         ("protocol: {iteratoins: 3}", "demo", "protocol.iteratoins: unknown key"),
         ("seeds: [0, 0]", "demo", "repeats a value"),
+        ("seeds: [0]\nseeds: [1]", "demo", "the key seeds stands twice"),
         ("tables: {digits: {variants: [lost]}}", "demo", "unknown variant 'lost'"),
         ("{}", CELL.replace("digits", "letters") + "/metrics.json", "unknown task 'letters'"),
         ("{}", CELL.replace("decoupled", "lost") + "/metrics.json", "unknown variant 'lost'"),

@@ -48,3 +48,11 @@ def test_a_finished_stage_leaves_no_progress(run):
     assert not list(Path("results").rglob(PROGRESS))
     assert "1 done" in shown(configuration.read([Path(name) for name in CONFIG[1:]]))
     assert json.loads(Path(CELL, "metrics.json").read_text())["iterations"] == 25
+
+
+def test_into_a_file_it_is_written_at_once_and_again(run):
+    command = [sys.executable, "-m", "nern", "status", "--watch", "--every", "1", *CONFIG]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        first, *_ = [line for line in (process.stdout.readline() for _ in range(20)) if "done" in line]
+        process.kill()
+    assert "1 done" in first

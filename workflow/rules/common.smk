@@ -7,7 +7,7 @@ sys.path.insert(0, workflow.basedir)
 
 from nern import matrix, requests
 from nern.files import write_text
-from nern.config import fingerprint
+from nern.config import fingerprint, read_file
 from nern.config import parse as parse_config
 from nern.errors import NernError
 from nern.provenance import code_digest
@@ -27,6 +27,8 @@ wildcard_constraints:
 
 
 try:
+    for path in workflow.configfiles:
+        read_file(Path(path))  # Snakemake lets a key stand twice
     CONFIG = parse_config(config, ", ".join(map(str, workflow.configfiles)))
     matrix.check(CONFIG)
 except NernError as error:
