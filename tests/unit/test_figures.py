@@ -152,7 +152,15 @@ def test_curves_have_a_panel_for_each_measure_that_was_taken(lengths, measures, 
     figure = curves.draw(curves_of(lengths, measures), TableFigure(title="", table="t"), "")
     assert len(figure.axes) == len(measures)
     assert {axes.get_xscale() for axes in figure.axes} == {scale}
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lengths)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [f"{name} (n = 4)" for name in lengths]
+
+
+def test_no_two_curves_look_the_same():
+    figure = curves.draw(
+        curves_of(dict.fromkeys("abcdefghijklmnop", 100), ["reconstruction"]), TableFigure(title="", table="t"), ""
+    )
+    lines = figure.axes[0].lines
+    assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == len(lines) == 16
 
 
 def test_the_tradeoff_is_of_predictor_and_permutation(tmp_path):

@@ -55,14 +55,18 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
                 continue
             line = {"color": COLORS[number % len(COLORS)], "linestyle": LINES[number % len(LINES)]}
             marker = "." if len(part) < 25 else None
-            axes.plot(part["iteration"], part["mean"], label=part["label"].iloc[0], marker=marker, **line)
+            label = f"{part['label'].iloc[0]} (n = {part['n'].max()})"
+            axes.plot(part["iteration"], part["mean"], label=label, marker=marker, **line)
             low, high = part["mean"] - part["half_width"], part["mean"] + part["half_width"]
             axes.fill_between(part["iteration"], low, high, color=line["color"], alpha=0.15, linewidth=0)
         axes.set_ylabel(title)
+        means = data[data["measure"] == measure]["mean"]
         if measure == "test_accuracy":
             axes.set_ylim(0, 100)
-        elif (data[data["measure"] == measure]["mean"] > 0).all():
+        elif (means > 0).all():
             axes.set_yscale("log")
+            # a band may reach below zero, and a single step of one fit far up
+            axes.set_ylim(0.8 * means.min(), 1.25 * means.max())
     lengths = data.groupby("variant")["iteration"].max()
     if lengths.max() > UNEQUAL * lengths.min():
         panels[-1].set_xscale("log")

@@ -34,18 +34,21 @@ def frame(config: Config, settings: KernelsFigure, cell: Cell) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, settings: KernelsFigure, note: str) -> Figure:
-    """Two squares with one scale; white is zero."""
+    """Two squares."""
     figure = Figure(figsize=(7, 3.9))
-    squares(figure, figure.subplots(1, 2), data, settings.side)
+    squares(figure, figure.subplots(1, 2, gridspec_kw={"wspace": 0.12}), data, settings.side)
     figure.suptitle(f"{settings.title}: {settings.network}, {settings.smoothing}, h = {settings.hidden}", fontsize=10)
     figure.supxlabel(note, fontsize=7)
     return figure
 
 
 def squares(figure: Figure | SubFigure, panels: Iterable[Axes], data: pd.DataFrame, side: int) -> None:
-    """Draw the kernels of `frame` into two panels, original and reconstructed, with one scale."""
+    """Draw the kernels of `frame` into two panels, original and reconstructed, with one scale; white is zero.
+
+    The scale ends at the 99th percentile: a few large weights would leave all others pale.
+    """
     height, width = data["row"].max() + 1, data["column"].max() + 1
-    limit = data["value"].abs().max() or 1.0
+    limit = data["value"].abs().quantile(0.99) or data["value"].abs().max() or 1.0
     for axes, version in zip(panels, VERSIONS, strict=True):
         canvas = torch.full((side * (height + 1) - 1, side * (width + 1) - 1), float("nan"))
         part = data[data["version"] == version]
@@ -55,4 +58,4 @@ def squares(figure: Figure | SubFigure, panels: Iterable[Axes], data: pd.DataFra
         image = axes.imshow(canvas.numpy(), cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest")
         axes.set_title(version)
         axes.set_axis_off()
-    figure.colorbar(image, ax=list(panels), shrink=0.8)
+    figure.colorbar(image, ax=list(panels), shrink=0.8, extend="both")

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 
 from nern import files
 
-COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-"""Okabe and Ito's palette, that color-blind readers can tell apart, darkest contrasts first."""
+COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F"]
+"""Okabe and Ito's palette, that color-blind readers can tell apart, darkest contrasts first, and gray.
+
+Eight colors and seven lines and markers: no two of the first 56 pairs are the same."""
 LINES: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2))]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 """Color is never the only difference: figures are printed in gray, too."""
