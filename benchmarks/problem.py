@@ -69,8 +69,9 @@ class Problem:
         shapes = [(w.shape[0], w.shape[1], w.shape[2], w.shape[3]) for w in weights]
         self.layout = KernelLayout(shapes, orders).to(device)
         self.target = self.layout.rows(weights)
-        self.coordinates = kernel_coordinates([shape[:2] for shape in shapes]).to(device)
-        self.table = CoordinateTable(self.coordinates.cpu(), base=BASE, levels=LEVELS).to(device, dtype)
+        coordinates = kernel_coordinates([shape[:2] for shape in shapes])
+        self.table = CoordinateTable(coordinates, base=BASE, levels=LEVELS).to(device, dtype)
+        self.coordinates = coordinates.to(device)
         self.predictor = Predictor(setting.hidden, kernel_size=3, levels=LEVELS, base=BASE).to(device, dtype)
         initialize(self.predictor, self.table, self.target, None, generator(0, "initialization"))
         self.losses = phase.losses
