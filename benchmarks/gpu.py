@@ -4,10 +4,12 @@
 
 For each precision: the full step and the reconstruction step, the straightforward steps in the same turns, the time
 that 70,000 full steps would take, and how often a step makes the host wait for the device (0 is the aim; counted by
-torch's own sync debug mode). Then images a second of the loader. Needs a CUDA device; exits with a sentence without.
+torch's own sync debug mode). Then what fits at once on the one GPU are worth (`snakemake --resources gpu=2` makes two
+share it), and images a second of the loader. Needs a CUDA device; exits with a sentence without.
 """
 
 import argparse
+import statistics
 import warnings
 
 import torch
@@ -15,10 +17,14 @@ import torch
 from benchmarks import loading, variants
 from benchmarks.problem import Setting, add_options, setting_of
 from benchmarks.step import describe, rows
-from benchmarks.table import HEADER, end, markdown
+from benchmarks.table import HEADER, end, markdown, number
+from benchmarks.throughput import Arrangement
 from nern.errors import NernError
 
 ITERATIONS = 70_000
+AT_ONCE = (1, 2, 4)
+STEPS = 20
+"""Of each of the fits at once, in a turn."""
 
 
 def waits(setting: Setting, name: str, steps: int = 5) -> float:
@@ -36,6 +42,19 @@ def waits(setting: Setting, name: str, steps: int = 5) -> float:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     return sum("synchroniz" in str(warning.message) for warning in caught) / steps
+
+
+def at_once(setting: Setting, repeats: int) -> list[list[str]]:
+    """Steps a second of all fits that share a device, by their number, for both kinds of step."""
+    lines = []
+    for fits in AT_ONCE:
+        line = [str(fits)]
+        for name in ("distillation", "reconstruction"):
+            with Arrangement(setting, fits, setting.phase, name) as running:
+                seconds = statistics.median(running.seconds(STEPS) for _ in range(repeats))
+            line += [number(seconds * 1e3), number(fits / seconds)]
+        lines.append(line)
+    return lines
 
 
 def main() -> None:
@@ -60,6 +79,8 @@ def main() -> None:
         print(f"\n{ITERATIONS:,} full steps: {found[0].here * ITERATIONS / 6e4:.1f} min")
         for name in ("distillation", "reconstruction"):
             print(f"host waits in a {name} step: {waits(setting, name):.1f}")
+    header = ["Fits at once", "Full step (ms)", "steps/s of all", "Reconstruction step (ms)", "steps/s of all"]
+    print("\n" + markdown(header, at_once(base, options.repeats)))
     print("\n" + markdown(HEADER, [loading.row(torch.device(base.device)).cells()]))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import flops, table, timing, variants
+from benchmarks import flops, gpu, table, timing, variants
 from benchmarks.problem import Problem, Setting
 from nern.errors import NernError
 from nern.settings import Phase
@@ -124,3 +124,13 @@ def test_more_is_better_for_rates_and_less_for_times():
 @pytest.mark.parametrize(("value", "text"), [(1234.5, "1,234"), (12.34, "12.3"), (0.01234, "0.0123"), (5, "5.00")])
 def test_numbers_have_three_digits(value, text):
     assert table.number(value) == text
+
+
+def test_fits_at_once_are_counted_together(monkeypatch):
+    monkeypatch.setattr(gpu, "AT_ONCE", (2,))
+    phase = Phase.model_validate({"batch": 1, "sampling": {"kernels": 10}, "losses": {"alpha": 0, "beta": 0}})
+    lines = gpu.at_once(Setting(network="resnet8", hidden=4, phase=phase), repeats=1)
+    assert [line[0] for line in lines] == ["2"]
+    for fits, *numbers in lines:
+        for milliseconds, rate in zip(numbers[::2], numbers[1::2], strict=True):
+            assert float(rate.replace(",", "")) == pytest.approx(int(fits) * 1000 / float(milliseconds), rel=0.02)
