@@ -232,7 +232,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("original", metavar="ORIGINAL", help=ORIGINAL)
     command.add_argument("--mode", required=True, choices=MODES)
     threads(command)
-    command = add("fit", _fit, "train a cell's predictor; resumes where it was killed")
+    command = add("fit", _fit, "train a cell's predictor, and measure it for `evaluate`; resumes where it was killed")
     command.add_argument("cell", metavar="CELL", help=CELL)
     threads(command)
     command = add("evaluate", _evaluate, "rebuild a cell's network and measure it")

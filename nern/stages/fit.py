@@ -178,7 +178,7 @@ def run(config: Config, cell: Cell, then: Callable[[], None]) -> None:
     Args:
         config: the configuration.
         cell: the cell.
-        then: called when these are written, while a kill could still resume. The fit stands if it raises NernError.
+        then: called when these are written, while a kill could still resume. The fit stands if it raises.
 
     Raises:
         NernError: an input is missing or does not fit, the folder is in use, or a loss is no longer finite.
@@ -207,7 +207,7 @@ def run(config: Config, cell: Cell, then: Callable[[], None]) -> None:
         log.info("%s: %d iterations in %.1f s", cell.path, fit.total, recorder.seconds)
         try:
             then()
-        except NernError as error:
+        except (NernError, MemoryError, RuntimeError) as error:  # torch's, too: the fit still holds its memory
             log.warning("%s; the fit is whole without", error)
         checkpoint.State(folder, "").clear()
 

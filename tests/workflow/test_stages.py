@@ -20,7 +20,7 @@ from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import Predictor
 from nern.networks.cifar_resnet import CifarResNet
-from nern.stages import fit
+from nern.stages import evaluate, fit
 
 SAME = ("predictor.safetensors", "history.csv", "metrics.json")
 
@@ -151,6 +151,19 @@ def test_a_fit_stands_that_cannot_be_evaluated(run, caplog):
     same = ("predictor.safetensors", "history.csv", "metrics.json")
     assert {name: digests(Path(CELL))[name] for name in same} == {name: before[name] for name in same}
     assert nern("evaluate", CELL) == 2
+
+
+def test_a_fit_stands_that_leaves_no_memory_for_its_evaluation(run, caplog, monkeypatch):
+    def measure(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(evaluate, "measure", measure)
+    assert nern("fit", CELL) == 0
+    assert "CUDA out of memory; the fit is whole without" in caplog.text
+    assert not Path(CELL, "evaluation.json").exists()
+    monkeypatch.undo()
+    monkeypatch.chdir(run)
+    assert nern("evaluate", CELL) == 0
 
 
 def test_the_identity_predictor_gives_back_the_original(run, monkeypatch):
