@@ -27,12 +27,12 @@ localrules:
 
 
 rule all:
-    default_target: True
     input:
         [table_files(name) for name in CONFIG.tables if name != "digits"],
         [table_files(name) for name in matrix.COMPUTED_TABLES],
         [figure_files(name) for name in CONFIG.figures.names],
         multiext("results/cells", ".csv", ".html"),
+    default_target: True
 
 
 rule demo:

@@ -4,6 +4,12 @@ rule prune:
         unpack(fitted_inputs),
     output:
         f"{CELL}/pruning.json",
+    params:
+        path=lambda wildcards: cell_of(wildcards).path,
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.figure_settings, "meta_compression")
+        ),
+        code=code_digest("nern.stages.prune"),
     log:
         f"logs/{CELL.removeprefix('results/')}/prune.log",
     threads: THREADS.evaluate
@@ -11,12 +17,6 @@ rule prune:
         gpu=GPU,
         mem_mb=memory,
         runtime=60,
-    params:
-        path=lambda wildcards: cell_of(wildcards).path,
-        settings=lambda wildcards: fingerprint(
-            checked(matrix.figure_settings, "meta_compression")
-        ),
-        code=code_digest("nern.stages.prune"),
     message:
         "Prune {params.path}"
     shell:
@@ -28,6 +28,12 @@ rule importance:
         unpack(fitted_inputs),
     output:
         f"{CELL}/importance.json",
+    params:
+        path=lambda wildcards: cell_of(wildcards).path,
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.figure_settings, "weight_importance")
+        ),
+        code=code_digest("nern.stages.importance"),
     log:
         f"logs/{CELL.removeprefix('results/')}/importance.log",
     threads: THREADS.evaluate
@@ -35,12 +41,6 @@ rule importance:
         gpu=GPU,
         mem_mb=memory,
         runtime=60,
-    params:
-        path=lambda wildcards: cell_of(wildcards).path,
-        settings=lambda wildcards: fingerprint(
-            checked(matrix.figure_settings, "weight_importance")
-        ),
-        code=code_digest("nern.stages.importance"),
     message:
         "Weigh the filters of {params.path}"
     shell:

@@ -7,20 +7,20 @@ rule fit:
         f"{CELL}/history.csv",
         f"{CELL}/fit.json",
         f"{CELL}/config.json",
-    log:
-        f"logs/{CELL.removeprefix('results/')}/fit.log",
-    priority: 1
-    threads: THREADS.fit
-    resources:
-        gpu=GPU,
-        mem_mb=memory,
-        runtime=minutes(requests.fit_minutes, cell_of),
     params:
         path=lambda wildcards: cell_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
             checked(matrix.fit_settings, cell_of(wildcards))
         ),
         code=code_digest("nern.stages.fit"),
+    log:
+        f"logs/{CELL.removeprefix('results/')}/fit.log",
+    threads: THREADS.fit
+    resources:
+        gpu=GPU,
+        mem_mb=memory,
+        runtime=minutes(requests.fit_minutes, cell_of),
+    priority: 1
     message:
         "Fit {params.path}"
     shell:
@@ -32,17 +32,17 @@ rule evaluate:
         unpack(fitted_inputs),
     output:
         f"{CELL}/metrics.json",
+    params:
+        path=lambda wildcards: cell_of(wildcards).path,
+        code=code_digest("nern.stages.evaluate"),
     log:
         f"logs/{CELL.removeprefix('results/')}/evaluate.log",
-    priority: 4
     threads: THREADS.evaluate
     resources:
         gpu=GPU,
         mem_mb=memory,
         runtime=30,
-    params:
-        path=lambda wildcards: cell_of(wildcards).path,
-        code=code_digest("nern.stages.evaluate"),
+    priority: 4
     message:
         "Evaluate {params.path}"
     shell:

@@ -2,16 +2,16 @@
 rule prepare_data:
     output:
         "results/{task}/images/data.json",
-    log:
-        "logs/{task}/prepare_data.log",
-    resources:
-        mem_mb=memory,
-        runtime=120,
     params:
         settings=lambda wildcards: fingerprint(
             checked(matrix.data_settings, wildcards.task)
         ),
         code=code_digest("nern.stages.prepare_data"),
+    resources:
+        mem_mb=memory,
+        runtime=120,
+    log:
+        "logs/{task}/prepare_data.log",
     message:
         "Read the images of {wildcards.task}"
     shell:
@@ -27,20 +27,20 @@ rule train_original:
         "results/{task}/{network}/originals/{original}/predictions.safetensors",
         "results/{task}/{network}/originals/{original}/metrics.json",
         "results/{task}/{network}/originals/{original}/train.json",
-    log:
-        "logs/{task}/{network}/originals/{original}/train_original.log",
-    priority: 3
-    threads: THREADS.train_original
-    resources:
-        gpu=GPU,
-        mem_mb=memory,
-        runtime=minutes(requests.original_minutes, original_of),
     params:
         path=lambda wildcards: original_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
             checked(matrix.original_settings, original_of(wildcards))
         ),
         code=code_digest("nern.stages.train_original"),
+    log:
+        "logs/{task}/{network}/originals/{original}/train_original.log",
+    threads: THREADS.train_original
+    resources:
+        gpu=GPU,
+        mem_mb=memory,
+        runtime=minutes(requests.original_minutes, original_of),
+    priority: 3
     message:
         "Train or import {wildcards.network} on {wildcards.task} ({wildcards.original})"
     shell:
@@ -52,13 +52,6 @@ rule permute:
         "results/{task}/{network}/originals/{original}/network.safetensors",
     output:
         "results/{task}/{network}/originals/{original}/permutation-{mode}.npz",
-    log:
-        "logs/{task}/{network}/originals/{original}/permute-{mode}.log",
-    priority: 2
-    threads: THREADS.permute
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         path=lambda wildcards: original_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
@@ -67,6 +60,13 @@ rule permute:
             )
         ),
         code=code_digest("nern.stages.permute"),
+    log:
+        "logs/{task}/{network}/originals/{original}/permute-{mode}.log",
+    threads: THREADS.permute
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    priority: 2
     message:
         "Order the kernels of {wildcards.network} ({wildcards.original}): {wildcards.mode}"
     shell:

@@ -10,11 +10,11 @@ rule table:
             caption="../report/table.rst",
         ),
         multiext("tables/{table}", ".md", ".tex", ".csv"),
-    log:
-        "logs/tables/{table}.log",
     params:
         settings=lambda wildcards: checked(table_fingerprint, wildcards.table),
         code=code_digest("nern.report.tables"),
+    log:
+        "logs/tables/{table}.log",
     message:
         "Write tables/{wildcards.table}"
     shell:
@@ -32,13 +32,13 @@ rule figure:
             caption="../report/figure.rst",
         ),
         multiext("figures/{figure}", ".png", ".csv"),
-    log:
-        "logs/figures/{figure}.log",
     params:
         settings=lambda wildcards: fingerprint(
             checked(matrix.figure_settings, wildcards.figure)
         ),
         code=code_digest("nern.report.figures.write"),
+    log:
+        "logs/figures/{figure}.log",
     message:
         "Draw figures/{wildcards.figure}"
     shell:
@@ -56,10 +56,10 @@ rule collect:
             labels={"table": "cells"},
             caption="../report/cells.rst",
         ),
-    log:
-        "logs/collect.log",
     params:
         code=code_digest("nern.report.cells_page"),
+    log:
+        "logs/collect.log",
     message:
         "Collect all cells in results/cells.csv and on one page"
     shell:
