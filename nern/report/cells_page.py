@@ -19,6 +19,7 @@ NUMBERS = {
     "Accuracy (%)": ("accuracy", 2),
     "Original (%)": ("original_accuracy", 2),
     "Agreement (%)": ("agreement", 2),
+    "Divergence": ("divergence", 4),
     "Weight RMSE": ("weight_rmse", 4),
     "Iterations": ("iterations", 0),
     "Fit (s)": ("wall_seconds", 0),

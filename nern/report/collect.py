@@ -31,10 +31,12 @@ COUNTS = (
     "original_bytes",
     "total_bytes",
     "packed_bytes",
+    "won_images",
+    "lost_images",
     "iterations",
     "test_images",
 )
-AMOUNTS = ("weight_rmse", "ratio", "packed_ratio")
+AMOUNTS = ("divergence", "weight_rmse", "relative_error", "ratio", "packed_ratio")
 TEXTS = ("original", "data", "data_note", "device", "fingerprint", "git_commit")
 MAPPINGS = ("code", "versions")
 
@@ -49,7 +51,8 @@ COLUMNS: dict[str, str] = {
     "original": "str",
     **dict.fromkeys(("original_accuracy", "accuracy", "best_on_test_accuracy"), "float64"),
     "best_on_test_iteration": "Int64",
-    **dict.fromkeys(("original_top5_accuracy", "top5_accuracy", "agreement", "weight_rmse"), "float64"),
+    **dict.fromkeys(("original_top5_accuracy", "top5_accuracy", "agreement"), "float64"),
+    **dict.fromkeys(("divergence", "weight_rmse", "relative_error"), "float64"),
     **dict.fromkeys(COUNTS[:-2], "Int64"),
     **dict.fromkeys(("ratio", "packed_ratio"), "float64"),
     **dict.fromkeys(("iterations", "test_images"), "Int64"),

@@ -14,12 +14,13 @@ from nern.report.document import DASH, Column, Grid, Note, Text
 from nern.report.statistics import DRAWS, EXACT_UP_TO, PairedComparison, paired_comparison
 
 FEWEST_PAIRS = 2
-MEASURES = ("accuracy", "agreement")
-"""Agreement with the original tells methods apart on fewer test images: the original's own mistakes do not enter."""
+MEASURES = {"accuracy": 2, "agreement": 2, "divergence": 4}
+"""What is compared, and its decimals. Agreement with the original tells methods apart on fewer test images than accuracy
+does, since the original's own mistakes do not enter; the divergence of the outputs on fewer still."""
 ASSUMPTIONS = Note(
     "Comparisons",
-    "first minus second method in points, of accuracy and of agreement with the original, over pairs of fits that "
-    "share network, hidden size and seed. d: mean of the differences over their standard deviation (Cohen, paired). "
+    "first minus second method, of accuracy and of agreement with the original in points, and of the divergence "
+    "KL(original ‖ reconstructed) of their outputs, over pairs of fits that share network, hidden size and seed. d: mean of the differences over their standard deviation (Cohen, paired). "
     "p: two-sided sign-flip permutation test of the "
     f"mean difference, by all sign patterns up to {EXACT_UP_TO} pairs, by {DRAWS:,} drawn ones beyond (marked drawn). "
     "It assumes independent pairs whose difference, were the methods equally good, would have either sign equally "
@@ -58,16 +59,18 @@ def grid(frame: pd.DataFrame, dimension: str, names: dict[str, str]) -> Grid | N
         results = [paired(frame, dimension, first, second, measure) for measure in MEASURES]
         if results[0].n >= FEWEST_PAIRS:
             texts = [f"{names[first]} against {names[second]}", str(results[0].n)]
-            rows.append([Text(text) for text in itertools.chain(texts, *map(_texts, results))])
+            rows.append([Text(text) for text in itertools.chain(texts, *map(_texts, results, MEASURES.values()))])
     if not rows:
         return None
     columns = [Column(dimension.capitalize(), numeric=False), Column("Pairs")]
-    for group in map(str.capitalize, MEASURES):
-        columns += [Column("difference", group, alone=f"{group} (points)"), Column("d", group), Column("p", group)]
+    for measure in MEASURES:
+        group = measure.capitalize()
+        alone = group if measure == "divergence" else f"{group} (points)"
+        columns += [Column("difference", group, alone=alone), Column("d", group), Column("p", group)]
     return Grid("Methods compared, paired by seed and pooled over the table", columns, rows, [ASSUMPTIONS])
 
 
-def _texts(result: PairedComparison) -> list[str]:
+def _texts(result: PairedComparison, digits: int) -> list[str]:
     effect = DASH if math.isnan(result.effect_size) else formats.signed(result.effect_size)
     p = formats.p_value(result.p_value) + ("" if result.exact else " (drawn)")
-    return [formats.signed(result.mean_difference), effect, p]
+    return [formats.signed(result.mean_difference, digits), effect, p]

@@ -1,4 +1,4 @@
-"""The statistics of all tables: an interval over seeds, and a comparison of two methods paired by seed."""
+"""The statistics of all tables: intervals over seeds and over test images, and methods compared, paired by seed."""
 
 import math
 from collections.abc import Sequence
@@ -46,6 +46,34 @@ def mean_confidence_interval(values: Sequence[float], confidence: float = 0.95) 
         return float(sample[0]), math.nan
     quantile = float(stats.t.ppf((1 + confidence) / 2, df=n - 1))
     return float(sample.mean()), quantile * float(sample.std(ddof=1)) / math.sqrt(n)
+
+
+def interval_over_images(total: float, squares: float, images: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The difference of two networks' accuracies on the same images, and the half-width of its interval, in points.
+
+    Each image has a difference of hits: +1 won, −1 lost, 0 the same; averaged over seeds, anything in between. Wald's
+    interval for paired proportions with one image more won or lost and one more the same, shared out evenly (Agresti
+    and Min 2005): it holds its level on few images, and two networks that never differ still have an interval. It says
+    what other images of the same kind would have shown, where the interval over seeds says what other fits would.
+
+    Args:
+        total: the sum of the differences: won − lost.
+        squares: the sum of their squares: won + lost.
+        images: how many there are, at least 1.
+        confidence: of the two-sided interval, between 0 and 1.
+
+    Returns:
+        The difference itself, 100·total/images, and the half-width of the interval, whose center is a little nearer 0.
+    """
+    count = images + 2
+    variance = (squares + 1 - total**2 / count) / count**2
+    quantile = float(stats.norm.ppf((1 + confidence) / 2))
+    return 100 * total / images, 100 * quantile * math.sqrt(variance)
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """The exact two-sided p of McNemar's test: are images won as likely as lost, of those that are either?"""
+    return float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
 
 
 @dataclass(frozen=True)

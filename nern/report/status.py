@@ -58,11 +58,11 @@ def _entries(frame: pd.DataFrame) -> str:
         found = {int(row.seed): row for row in rows.itertuples()}
         texts = [_state(found[seed]) if seed in found else "" for seed in seeds]
         lines.append([entry, *texts])
-    return _text_table(["accuracy in %", *(f"seed {seed}" for seed in seeds)], lines)
+    return _text_table(["accuracy in % (divergence)", *(f"seed {seed}" for seed in seeds)], lines)
 
 
 def _state(row: Any) -> str:
-    return f"{row.accuracy:.2f}" if row.status == DONE else str(row.status)
+    return f"{row.accuracy:.2f} ({row.divergence:.4f})" if row.status == DONE else str(row.status)
 
 
 def _entry(frame: pd.DataFrame) -> Any:

@@ -75,13 +75,13 @@ def measure(config: Config, cell: Cell, threads: int) -> dict[str, Any]:
         "seed": cell.seed,
         "original": original_cell.name,
         "original_accuracy": before.top(1),
-        "accuracy": after.top(1),
         "original_top5_accuracy": before.top(5),
         "top5_accuracy": after.top(5),
         "best_on_test_accuracy": best[0] if best else None,
         "best_on_test_iteration": best[1] if best else None,
-        "agreement": after.agreement(before),
+        **after.against(before),
         "weight_rmse": rmse,
+        "relative_error": relative_error(original.weights, weights),
         "layer_rmse": errors,
         "predictor_parameters": parameters,
         "predictor_bytes": parameters * FLOAT_BYTES,
@@ -104,14 +104,19 @@ def measure(config: Config, cell: Cell, threads: int) -> dict[str, Any]:
     facts = provenance("evaluate", fitted.record["inputs"])
     facts["code"] |= fitted.record["code"]
     log.info(
-        "%s: %.2f %% (original %.2f %%), agreement %.2f %%, weight RMSE %.5f",
+        "%s: %.2f %% (original %.2f %%), agreement %.2f %%, divergence %.4f, weight RMSE %.5f",
         cell.path,
-        metrics["accuracy"],
-        metrics["original_accuracy"],
-        metrics["agreement"],
-        rmse,
+        *(metrics[name] for name in ("accuracy", "original_accuracy", "agreement", "divergence", "weight_rmse")),
     )
     return metrics | facts
+
+
+def relative_error(original: list[Tensor], ours: list[Tensor]) -> float:
+    """‖W − Ŵ‖² / ‖W‖² over all learnable weights; 0 if there is nothing but zeros to learn, and it is learned."""
+    pairs = [(theirs.double(), mine.double()) for theirs, mine in zip(original, ours, strict=True)]
+    error = sum((theirs - mine).square().sum().item() for theirs, mine in pairs)
+    whole = sum(theirs.square().sum().item() for theirs, _ in pairs)
+    return error / whole if whole else error
 
 
 def _layer_rmse(original: TrainedOriginal, weights: list[Tensor]) -> dict[str, float]:

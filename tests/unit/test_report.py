@@ -60,7 +60,11 @@ def metrics_of(cell: Cell, /, **changes: Any) -> dict[str, Any]:
         "best_on_test_accuracy": 90.5 + cell.seed,
         "best_on_test_iteration": 65_000,
         "agreement": 94.0,
+        "divergence": 0.041,
+        "won_images": 30,
+        "lost_images": 120,
         "weight_rmse": 0.025,
+        "relative_error": 0.067,
         "layer_rmse": {"conv1": 0.02, "conv2": 0.03},
         "predictor_parameters": predictor // 4,
         "predictor_bytes": predictor,
@@ -425,7 +429,7 @@ class TestTable:
         assert first[3:] == split("0.45|91.69|91.50 ± 2.05|4|90.85|+0.65 (a)|93.50 ± 0.92|4|91.16|+2.34")
         assert second[5:] == split("91.00 (b)|1|91.30|−0.30|91.00 ± 12.71 (c) (d)|2|91.50|−0.50 (a)")
         pairs = line_of(text, "cross-filter against in-filter")
-        assert pairs[1:] == ["5", "+1.40", "+0.92", "0.188", "0.00", "—", "1.000"]
+        assert pairs[1:] == ["5", "+1.40", "+0.92", "0.188", "0.00", "—", "1.000", "0.0000", "—", "1.000"]
 
     def test_a_cell_that_is_not_done_never_enters_a_mean(self, tmp_path: Path) -> None:
         cells = cells_of(TABLE)
@@ -487,7 +491,12 @@ class TestTable:
 
     def test_without_best_on_test_there_is_a_dash(self, tmp_path: Path) -> None:
         frame = frame_of(tmp_path, TABLE, best_on_test_accuracy=None, best_on_test_iteration=None)
-        assert line_of(markdown_of(frame), "resnet20", "160", "in-filter")[3:5] == ["—", "94.00 ± 0.00"]
+        assert line_of(markdown_of(frame), "resnet20", "160", "in-filter")[3] == "—"
+
+    def test_what_is_lost_has_an_interval_over_images(self, tmp_path: Path) -> None:
+        """120 lost and 30 won of 10,000: 0.90 points, and 1.96 · √(151 − 90² / 10,002) / 10,002 = 0.24."""
+        text = markdown_of(frame_of(tmp_path, TABLE))
+        assert line_of(text, "resnet20", "160", "in-filter")[4:7] == ["+0.90 ± 0.24", "94.00 ± 0.00", "0.0410 ± 0.0000"]
 
     def test_top5_is_shown_where_it_says_something(self, tmp_path: Path) -> None:
         assert "Top-5" not in markdown_of(frame_of(tmp_path, TABLE))
@@ -590,6 +599,9 @@ class TestComparison:
             "+1.50",
             f"+{1.5 / math.sqrt(10 / 7):.2f}",
             "0.031",
+            "0.0000",
+            "—",
+            "1.000",
         ]
 
     def test_half_a_pair_does_not_count(self, tmp_path: Path) -> None:
@@ -749,7 +761,7 @@ class TestStatus:
         assert list(frame["status"][:6]) == states
         text = status.render(frame)
         line = next(line for line in text.splitlines() if line.startswith("cifar10/resnet20/in-filter/h160/base"))
-        assert line.split()[1:] == ["91.23", *states[1:]]
+        assert line.split()[1:] == ["91.23", "(0.0410)", *states[1:]]
         assert "in-filter/h160/base, seed 1: failed: the loss is not finite at iteration 1200" in text
         assert text.splitlines()[0].split() == ["table", "done", "running", "failed", "outdated", "damaged", "missing"]
         assert text.splitlines()[2].split() == ["t", "1", "1", "1", "1", "1", "19"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nern.report import statistics
-from nern.report.statistics import mean_confidence_interval, paired_comparison
+from nern.report.statistics import interval_over_images, mcnemar, mean_confidence_interval, paired_comparison
 
 VALUES = st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3))
 
@@ -105,3 +105,38 @@ def test_equal_differences_have_no_effect_size() -> None:
 def test_pairs_must_be_pairs() -> None:
     with pytest.raises(ValueError, match="pairs"):
         paired_comparison([1, 2, 3], [1, 2])
+
+
+@settings(deadline=None)
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_interval_over_images_nears_scipys_paired_one_on_many_images(won: int, lost: int) -> None:
+    differences = np.concatenate([np.ones(won), -np.ones(lost), np.zeros(10_000 - won - lost)])
+    difference, half_width = interval_over_images(won - lost, won + lost, 10_000)
+    assert difference == pytest.approx(100 * differences.mean())
+    scale = math.sqrt(differences.var() / 10_000 + 1 / 10_000**2)  # one image more in a pair that differs
+    assert half_width == pytest.approx(100 * stats.norm.ppf(0.975) * scale, rel=2e-3)
+
+
+@pytest.mark.parametrize(("images", "rate"), [(50, 0.1), (200, 0.02), (509, 0.04)])
+def test_interval_over_images_holds_its_level(images: int, rate: float) -> None:
+    """Of intervals around draws from a known difference of 0 nineteen in twenty hold it; a binomial count of them."""
+    random = np.random.default_rng(0)
+    won, lost = (random.binomial(images, rate / 2, 4000) for _ in range(2))
+    held = 0
+    for gained, missed in zip(won.tolist(), lost.tolist(), strict=True):
+        _, half_width = interval_over_images(gained - missed, gained + missed, images)
+        center = 100 * (gained - missed) / (images + 2)
+        held += abs(center) <= half_width
+    assert stats.binomtest(held, 4000, 0.95, alternative="less").pvalue > 1e-3
+
+
+def test_equal_networks_have_an_interval_over_images() -> None:
+    """√(1 / 511²) · 1.96: half a thousand images cannot show that two networks are equal."""
+    assert interval_over_images(0, 0, 509) == (0, pytest.approx(100 * 1.959964 / 511))
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_mcnemar_is_exact(won: int, lost: int) -> None:
+    """Twice the smaller tail of a fair coin's throws, counted."""
+    tail = sum(math.comb(won + lost, k) for k in range(min(won, lost) + 1)) / 2 ** (won + lost)
+    assert mcnemar(won, lost) == pytest.approx(min(1.0, 2 * tail), rel=1e-9)

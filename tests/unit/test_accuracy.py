@@ -1,0 +1,67 @@
+"""How near two networks' predictions are: against scipy's relative entropy, closed forms and counts."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import rel_entr, softmax
+
+from nern.stages.accuracy import Predictions
+
+
+def predictions(logits: torch.Tensor, labels: torch.Tensor | None = None) -> Predictions:
+    """What a network with these logits says; right everywhere unless labels are given."""
+    classes = logits.sort(dim=1, descending=True, stable=True).indices[:, :5]
+    return Predictions(classes, classes[:, 0] if labels is None else labels, torch.log_softmax(logits, dim=1))
+
+
+def drawn(seed: int, images: int, classes: int, scale: float) -> torch.Tensor:
+    return scale * torch.randn(images, classes, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 1000), st.integers(1, 2100), st.integers(2, 12), st.floats(0.1, 20))
+def test_divergence_is_scipys_relative_entropy(seed: int, images: int, classes: int, scale: float) -> None:
+    ours, theirs = drawn(seed, images, classes, scale), drawn(seed + 1, images, classes, scale)
+    p, q = (softmax(logits.double().numpy(), axis=1) for logits in (theirs, ours))
+    wanted = rel_entr(p, q).sum(axis=1).mean()
+    assert predictions(ours).divergence(predictions(theirs)) == pytest.approx(wanted, rel=1e-5, abs=1e-9)
+
+
+def test_divergence_of_a_coin_is_that_of_the_formula() -> None:
+    theirs = torch.tensor([[0.75, 0.25]]).log()
+    ours = torch.tensor([[0.5, 0.5]]).log()
+    wanted = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert predictions(ours).divergence(predictions(theirs)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_network_does_not_diverge_from_itself_and_an_impossible_class_is_finite() -> None:
+    logits = torch.tensor([[1000.0, 0.0], [0.0, -1000.0]])
+    assert predictions(logits).divergence(predictions(logits)) == 0
+    assert math.isfinite(predictions(-logits).divergence(predictions(logits)))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000), st.integers(2, 1000), st.floats(0.5, 15))
+def test_sixteen_bits_of_the_original_change_a_divergence_little(seed: int, classes: int, scale: float) -> None:
+    """By half the square of their resolution times E[(log p)²], and by a share of the divergence itself."""
+    theirs = drawn(seed, 200, classes, scale)
+    ours = theirs + drawn(seed + 1, 200, classes, scale / 20)
+    original = predictions(theirs)
+    stored = Predictions(original.classes, original.labels, original.log_probabilities.half())
+    exact = predictions(ours).divergence(original)
+    square = (original.log_probabilities.exp() * original.log_probabilities.square()).sum(1).mean().item()
+    first_order = 2**-11 * math.sqrt(2 * exact * square)  # Cauchy-Schwarz over the classes
+    bound = 2**-22 * square + 2 * first_order
+    assert abs(predictions(ours).divergence(stored) - exact) <= bound
+
+
+def test_images_won_and_lost_are_counted() -> None:
+    labels = torch.tensor([0, 0, 1, 1])
+    original = predictions(torch.tensor([[2.0, 0], [2, 0], [2, 0], [0, 2]]), labels)  # right, right, wrong, right
+    ours = predictions(torch.tensor([[2.0, 0], [0, 2], [0, 2], [0, 2]]), labels)  # right, wrong, right, right
+    found = ours.against(original)
+    assert (found["won_images"], found["lost_images"]) == (1, 1)
+    assert (found["accuracy"], found["agreement"]) == (75, 50)
