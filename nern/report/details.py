@@ -16,8 +16,9 @@ OTHERS = Note(
     "Others",
     "at the last iterate. Lost: the original's accuracy minus this one, mean over the seeds, ± half-width of the 95 % "
     "interval over the test images (paired; Agresti and Min 2005), of each seed for itself: what other images would "
-    "have shown. Agreement: test images that the reconstructed network and the original class alike. Divergence: KL(original "
-    "‖ reconstructed) of the softmax outputs in nats, averaged over the test images. Relative error: ‖W − Ŵ‖² / ‖W‖².",
+    "have shown. Agreement: test images that the reconstructed network and the original class alike. Divergence: "
+    "KL(original ‖ reconstructed) of the softmax outputs in nats, averaged over the test images. Relative error: "
+    "‖W − Ŵ‖² / ‖W‖².",
 )
 SIZES = Note(
     "Sizes",
@@ -69,7 +70,8 @@ def _row(entry: Entry, several: list[str], top5: bool, every: list[float], names
     row.append(formats.interval(*entry.interval("agreement")))
     row.append(formats.interval(*entry.interval("divergence"), digits=4))
     row.append(formats.interval(*entry.interval("weight_rmse"), digits=4))
-    row.append(formats.interval(*(100 * value for value in entry.interval("relative_error")), digits=1))
+    error, half_width = entry.interval("relative_error")
+    row.append(formats.interval(100 * error, 100 * half_width, digits=1))
     row.append(formats.mebibytes(entry.done["total_bytes"].tolist(), every))
     row.append(formats.distinct((100 * entry.done["ratio"]).tolist(), 1))
     row.append(formats.mebibytes(entry.done["packed_bytes"].tolist(), every))
@@ -78,7 +80,7 @@ def _row(entry: Entry, several: list[str], top5: bool, every: list[float], names
 
 
 def _lost(entry: Entry) -> str:
-    """Points lost, with the interval over test images. Seeds differ in what they lose: their mean counts stand for each."""
+    """Points lost, with the interval over test images, of the seeds' mean counts."""
     done = entry.done
     if done.empty:
         return DASH
