@@ -17,8 +17,10 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
+from nern.codecs import AnyCodec, Float
+from nern.compression_settings import Compression
 from nern.errors import NernError
-from nern.report_settings import Figures, Table
+from nern.report_settings import Figures, Frontier, Table
 from nern.settings import Count, CountOrZero, Name, Original, Positive, Protocol, Settings, Task, Unique, Variant
 
 
@@ -39,6 +41,9 @@ class Execution(Settings):
     save_every: Positive = Field(60.0, description="seconds between saved states of a running stage")
 
 
+TableName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
+
+
 class Config(Settings):
     """The whole configuration."""
 
@@ -49,7 +54,10 @@ class Config(Settings):
     tasks: dict[Name, Task]
     originals: dict[Name, Original] = Field({"base": Original()})
     variants: dict[Name, Variant] = Field({"base": Variant()})
-    tables: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")], Table] = Field({})
+    codecs: dict[Name, AnyCodec] = Field({"float32": Float(kind="float", bits=32)}, description="named codecs")
+    compression: Compression = Compression()
+    tables: dict[TableName, Table] = Field({})
+    frontiers: dict[TableName, Frontier] = Field({})
     figures: Figures = Figures()
 
 

@@ -11,13 +11,21 @@ from pathlib import Path
 
 from pydantic import Field
 
+from nern.codecs import AnyCodec, Distillable
+from nern.compression_settings import Stored
 from nern.config import Config, layered
 from nern.errors import NernError
 from nern.provenance import architecture_digest
-from nern.report_settings import CellsFigure, KernelsFigure, Table, TableFigure
-from nern.settings import MODES, Mode, Network, Original, Protocol, Settings, Task
+from nern.report_settings import CellsFigure, Frontier, KernelsFigure, Table, TableFigure
+from nern.settings import MODES, Mode, Network, Original, Phase, Protocol, Settings, Task
 
 RESULTS = "results"
+DISTILLED = "-distilled"
+"""Behind a codec's name: the point whose values were trained while they were coded."""
+FRONTIER = "frontier_"
+"""Before a frontier's name: the name of its table and of its figure."""
+COMPRESSION = "compression.json"
+"""What stage `compress` measured of a cell or an original: in the folder of either."""
 PROGRESS = "progress.json"
 """How far the stage is that works in a folder. Only there while it runs, or after it was killed."""
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -91,6 +99,14 @@ class Cell:
         )
 
 
+@dataclass(frozen=True)
+class Point:
+    """One way to store tensors: a codec, and the learning rate of its distillation; None without one."""
+
+    codec: AnyCodec
+    rate: float | None
+
+
 class DataSettings(Settings):
     """What decides a task's prepared images."""
 
@@ -118,6 +134,14 @@ class PermutationSettings(Settings):
     mode: Mode
     learnable: str | list[int]
     cosine_for_1x1: bool
+
+
+class CompressionSettings(Settings):
+    """What decides how a cell's predictor or an original's weights are stored and measured."""
+
+    subject: dict[str, object]
+    points: dict[str, dict[str, object]]
+    distillation: dict[str, object] | None
 
 
 class FitSettings(Settings):
@@ -246,6 +270,57 @@ def fit_settings(config: Config, cell: Cell) -> FitSettings:
     )
 
 
+def compression_phase(config: Config, target: Cell | OriginalCell) -> tuple[Protocol, Phase]:
+    """The protocol and the phase by which `compress` distills what is coded.
+
+    Raises:
+        NernError: the variant that `compression.variant` names is unknown or has no second phase.
+    """
+    task, network = task_of(config, target.task), network_of(config, target.task, target.network)
+    layers = _variant_layers(config, config.compression.variant)
+    protocol = layered(config.protocol, task.protocol, network.protocol, *layers)
+    if protocol.distillation is None:
+        name = config.compression.variant
+        raise NernError(f"compression.variant: {name} has no second phase to distill by; give it a distillation")
+    return protocol, protocol.distillation
+
+
+def compression_points(config: Config, target: Cell | OriginalCell) -> dict[str, Point]:
+    """Every point that `compress` measures of a cell or an original, by its name.
+
+    Raises:
+        NernError: a codec is unknown, or its values cannot be distilled.
+    """
+    kind = "predictor" if isinstance(target, Cell) else "original"
+    stored: Stored = getattr(config.compression, kind)
+    points: dict[str, Point] = {}
+    for name, rate in stored.points:
+        place = f"compression.{kind}.{'codecs' if rate is None else 'distilled'}"
+        if name not in config.codecs:
+            raise NernError(f"{place}: unknown codec {name!r}: the configuration has {_names(config.codecs)}")
+        codec = config.codecs[name]
+        if rate is not None and not isinstance(codec, Distillable):
+            raise NernError(f"{place}: {name}: values of the kind {codec.kind} cannot be distilled; remove it")
+        points[name if rate is None else f"{name}{DISTILLED}"] = Point(codec, rate)
+    return points
+
+
+def compression_settings(config: Config, target: Cell | OriginalCell) -> CompressionSettings:
+    """The resolved settings of stage `compress` for a cell or an original; NernError as for its parts."""
+    points = compression_points(config, target)
+    distills = any(point.rate is not None for point in points.values())
+    protocol, phase = compression_phase(config, target) if distills else (None, None)
+    subject: Settings = fit_settings(config, target) if isinstance(target, Cell) else original_settings(config, target)
+    learnable = network_of(config, target.task, target.network).learnable
+    return CompressionSettings(
+        subject=subject.model_dump(mode="json") | {"learnable": learnable},
+        points={name: point.codec.model_dump(mode="json") | {"rate": point.rate} for name, point in points.items()},
+        distillation={"inputs": protocol.inputs, "clip": config.compression.clip} | phase.model_dump(mode="json")
+        if protocol and phase
+        else None,
+    )
+
+
 def table_of(config: Config, name: str) -> Table:
     """The settings of a table; NernError with the known names if there is none."""
     if name not in config.tables:
@@ -265,6 +340,32 @@ def table_cells(config: Config, name: str) -> list[Cell]:
         for smoothing in table.smoothing
         for seed in config.seeds
     ]
+
+
+def frontier_of(config: Config, name: str) -> Frontier:
+    """The settings of a frontier, by its table's name; NernError with the known names if there is none."""
+    known = {f"{FRONTIER}{each}": settings for each, settings in config.frontiers.items()}
+    if name not in known:
+        raise NernError(f"unknown frontier {name!r}: the configuration has {_names(known)}")
+    return known[name]
+
+
+def frontier_cells(config: Config, name: str) -> list[Cell]:
+    """The cells of a frontier, by network, then by variant, smoothing mode and size."""
+    frontier = frontier_of(config, name)
+    return [
+        Cell(frontier.task, network, smoothing, hidden, variant, seed)
+        for network, sizes in frontier.sizes.items()
+        for variant in frontier.variants
+        for smoothing in frontier.smoothing
+        for hidden in sizes
+        for seed in config.seeds
+    ]
+
+
+def frontier_originals(config: Config, name: str) -> list[OriginalCell]:
+    """The originals whose weights a frontier compares with the predictors of its cells."""
+    return list(dict.fromkeys(original_of(config, cell) for cell in frontier_cells(config, name)))
 
 
 COMPUTED_TABLES = ("conv_sizes", "permutation_overhead", "summary")
@@ -295,7 +396,7 @@ def figure_inputs(config: Config, name: str) -> list[str]:
     """The files that a figure is drawn from."""
     suffixes = {
         "loss_curves": ["metrics.json", "history.csv"],
-        "meta_compression": ["metrics.json", "pruning.json"],
+        "meta_compression": ["metrics.json", COMPRESSION],
         "weight_importance": ["metrics.json", "importance.json"],
         "kernels": ["metrics.json", "predictor.safetensors"],
     }.get(name, ["metrics.json"])
@@ -303,10 +404,11 @@ def figure_inputs(config: Config, name: str) -> list[str]:
 
 
 def all_cells(config: Config) -> list[Cell]:
-    """Every cell that any table or figure needs, once each, in their order."""
+    """Every cell that any table, figure or frontier needs, once each, in their order."""
     of_tables = [cell for name in config.tables for cell in table_cells(config, name)]
     of_figures = [cell for name in config.figures.names for cell in figure_cells(config, name)]
-    return list(dict.fromkeys(of_tables + of_figures))
+    of_frontiers = [cell for name in config.frontiers for cell in frontier_cells(config, f"{FRONTIER}{name}")]
+    return list(dict.fromkeys(of_tables + of_figures + of_frontiers))
 
 
 def check(config: Config) -> None:
@@ -315,14 +417,19 @@ def check(config: Config) -> None:
         _variant_layers(config, name)
     places = [("tables", name, table_cells) for name in config.tables]
     places += [("figures", name, figure_cells) for name in config.figures.names]
+    places += [("frontiers", name, frontier_cells) for name in config.frontiers]
     for kind, name, cells_of in places:
         try:
-            for cell in {(c.network, c.variant): c for c in cells_of(config, name)}.values():
+            cells = cells_of(config, f"{FRONTIER}{name}" if kind == "frontiers" else name)
+            for cell in {(c.network, c.variant): c for c in cells}.values():
                 fit_settings(config, cell)
+                if kind == "frontiers":
+                    compression_settings(config, cell)
+                    compression_settings(config, original_of(config, cell))
         except NernError as error:
             raise NernError(f"{kind}.{name}: {error}") from None
-    for name in COMPUTED_TABLES:
-        if name in config.tables:
+    for name in config.tables:
+        if name in COMPUTED_TABLES or name.startswith(FRONTIER):
             raise NernError(f"tables.{name}: the name belongs to a table without settings; choose another")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nern.settings import Count, CountOrZero, Fraction, Mode, Name, Positive, Settings, Unique
+from nern.settings import Count, CountOrZero, Mode, Name, Positive, Settings, Unique
 
 
 class Table(Settings):
@@ -32,6 +32,19 @@ class CellsFigure(Settings):
     variant: Name = "base"
 
 
+class Frontier(Settings):
+    """What originals and predictors are worth at equal bytes: a table and a figure, `frontier_<its name>` both."""
+
+    title: str
+    task: Name
+    sizes: dict[Name, Annotated[list[Count], Unique, Field(min_length=1)]] = Field(
+        description="hidden sizes of each network's predictors"
+    )
+    smoothing: Annotated[list[Mode], Unique, Field(min_length=1)] = Field(["none", "cross-filter"])
+    variants: Annotated[list[Name], Unique, Field(min_length=1)] = Field(["base"])
+    margin: Positive = Field(0.5, description="points of accuracy that may be lost where methods' bytes are compared")
+
+
 class TableFigure(Settings):
     """A figure drawn from the cells of a table."""
 
@@ -42,7 +55,7 @@ class TableFigure(Settings):
 class PruningFigure(CellsFigure):
     """Accuracy and bytes of predictors whose smallest weights are set to zero (figure 5a)."""
 
-    sparsities: Annotated[list[Fraction], Unique, Field(min_length=1)]
+    codecs: Annotated[list[Name], Unique, Field(min_length=1)] = Field(description="those of kind sparse to show")
 
 
 class ImportanceFigure(CellsFigure):

@@ -1,0 +1,111 @@
+"""Tensors that are trained while they are coded: every pass sees what the bytes hold, and gradients go straight through.
+
+Of Ŵ = q · s with q = round(w / s), w and s are trained. The gradient in Ŵ passes to w as if there were no rounding, and
+to s by the same rule (Esser et al. 2020, LSQ, eqs. 3 and 5). Of a codebook's Ŵ = s · c the centers c are trained, too, and
+w, which decides what is whose center. Scales are trained by their logarithm and centers at unit scale, so that one
+learning rate suits all.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nern.codecs.base import Array, Arrays, Codec, matrices_of, vectors_of
+from nern.codecs.scaled import Halves, Integers, Scaled
+from nern.codecs.vector import Size, VectorChoice, VectorCodebook, vector_size
+
+
+class Coded(ABC):
+    """Arrays in training. On the CPU: a codec's values are the same on every machine.
+
+    Attributes:
+        parameters: what an optimizer trains, by name.
+    """
+
+    def __init__(self, arrays: Arrays) -> None:
+        self.parameters = {f"value.{name}": torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        self.matrices, self.vectors = list(matrices_of(arrays)), list(vectors_of(arrays))
+
+    def value(self, name: str) -> Tensor:
+        """What an array would be if it were not coded."""
+        return self.parameters[f"value.{name}"]
+
+    def values(self) -> dict[str, Array]:
+        """The arrays that the bytes stand for now, to the bit; vectors are stored in 16 bits."""
+        return {name: self.value(name).half().float().numpy() for name in self.vectors} | self.choose()
+
+    def backward(self, gradients: Mapping[str, Tensor]) -> None:
+        """Set the gradients of the parameters from those in the last `values`."""
+        for name, gradient in gradients.items():
+            self.value(name).grad = gradient.clone()
+        self.pass_on(gradients)
+
+    @abstractmethod
+    def choose(self) -> dict[str, Array]:
+        """Choose what is stored of the matrices, and return what it stands for."""
+
+    @abstractmethod
+    def pass_on(self, gradients: Mapping[str, Tensor]) -> None:
+        """Set the gradients of what is not `value`, and take from `value` what does not reach it."""
+
+    @abstractmethod
+    def encode(self) -> bytes:
+        """The bytes of the last `values`."""
+
+    def _half(self, scale: Tensor, growth: Tensor) -> Halves:
+        """Scales that have grown by a logarithm."""
+        return (scale * growth.exp()).half().numpy()
+
+    def _vectors(self) -> dict[str, Array]:
+        return {name: self.value(name).numpy() for name in self.vectors}
+
+
+class CodedIntegers(Coded):
+    """Integers times scales."""
+
+    def __init__(self, codec: Scaled, arrays: Arrays) -> None:
+        super().__init__(arrays)
+        self.codec, self.chosen = codec, dict[str, tuple[Integers, Halves]]()
+        self.first = {name: torch.from_numpy(codec.scales(arrays[name])).float() for name in self.matrices}
+        self.parameters |= {f"growth.{name}": torch.zeros_like(scale) for name, scale in self.first.items()}
+
+    def choose(self) -> dict[str, Array]:
+        """The integers nearest to the values under the present scales."""
+        for name, first in self.first.items():
+            scales = self._half(first, self.parameters[f"growth.{name}"])
+            self.chosen[name] = self.codec.integers(self.value(name).numpy(), scales), scales
+        return {name: self.codec.values(*chosen) for name, chosen in self.chosen.items()}
+
+    def pass_on(self, gradients: Mapping[str, Tensor]) -> None:
+        """Inside of the clipping bounds w takes the gradient and s what rounding left; outside s takes it all."""
+        for name, (integers, scales) in self.chosen.items():
+            value = self.value(name)
+            scale = torch.from_numpy(scales).float().view(-1, *[1] * (value.dim() - 1))
+            quotient = torch.where(scale > 0, value / scale, 0.0)
+            inside = quotient.abs() <= self.codec.largest
+            assert value.grad is not None
+            value.grad.mul_(inside)
+            share = torch.from_numpy(integers.astype(np.float32)) - quotient * inside
+            of_scale = (gradients[name] * share * scale).reshape(len(value), -1).sum(dim=1)
+            self.parameters[f"growth.{name}"].grad = of_scale
+
+    def encode(self) -> bytes:
+        """The bytes of the last `values`."""
+        return self.codec.pack(self.chosen, self._vectors())
+
+
+class CodedVectors(Coded):
+    """Centers of kernels times scales."""
+
+    def __init__(self, codec: VectorCodebook, arrays: Arrays) -> None:
+        super().__init__(arrays)
+        self.codec, self.choice = codec, codec.choose(matrices_of(arrays))
+        self.first = {name: torch.from_numpy(scales).float() for name, scales in self.choice.scales.items()}
+        self.sizes = {name: vector_size(arrays[name].shape, codec.group) for name in self.matrices}
+        self.shapes = {name: arrays[name].shape for name in self.matrices}
+        self.parameters |= {f"growth.{name}": torch.zeros_like(scale) for name, scale in self.first.items()}
+        self.parameters |= {_key(size): torch.from_numpy(c).float() for size, c in self.choice.centers.items()}

@@ -1,0 +1,84 @@
+"""Which points of a frontier are worth having, and who wins where."""
+
+import pandas as pd
+
+from nern.report.frontier.points import PREDICTOR, WEIGHTS
+
+KIB = 1024
+
+
+def on_front(data: pd.DataFrame, measure: str) -> "pd.Series[bool]":
+    """Whether no other point of the same network has fewer bytes and less of a measure, or as little of one of them.
+
+    Args:
+        data: rows of `points.frame`; those without bytes are on no front.
+        measure: lost or divergence: the less the better.
+    """
+    flags = pd.Series(False, index=data.index)
+    for _, part in data.dropna(subset=["bytes", measure]).groupby("network", sort=False):
+        least = float("inf")
+        # of equal bytes the best, of equal ones the first
+        for index, row in part.sort_values(["bytes", measure], kind="stable").iterrows():
+            if row[measure] < least:
+                flags[index], least = True, row[measure]
+    return flags
+
+
+def verdicts(data: pd.DataFrame, margin: float) -> list[str]:
+    """Of each network two sentences: the fewest bytes within the margin of each side, and where predictors win."""
+    return [sentence for network, part in _done(data) for sentence in _verdict(str(network), part, margin)]
+
+
+def _done(data: pd.DataFrame) -> "list[tuple[object, pd.DataFrame]]":
+    return list(data[data["n"] > 0].groupby("network", sort=False))
+
+
+def _verdict(network: str, data: pd.DataFrame, margin: float) -> list[str]:
+    sides = {side: data[data["stored"] == side] for side in (WEIGHTS, PREDICTOR)}
+    if any(part.empty for part in sides.values()):
+        return []
+    fewest = {side: part[part["lost"] <= margin].sort_values("bytes", kind="stable") for side, part in sides.items()}
+    start = f"{network}, at the original's accuracy less {margin:g} points: "
+    if all(len(part) for part in fewest.values()):
+        best = {side: part.iloc[0] for side, part in fewest.items()}
+        texts = [f"{describe(best[side])} in {kibibytes(best[side]['bytes'])}" for side in (WEIGHTS, PREDICTOR)]
+        ratio = best[PREDICTOR]["bytes"] / best[WEIGHTS]["bytes"]
+        worse = f"{ratio:.1f} times as many" if ratio >= 1 else f"{1 / ratio:.1f} times fewer"
+        first = f"{start}the weights as {texts[0]}, a predictor as {texts[1]}: {worse} bytes."
+    else:
+        texts = [
+            f"{name} need {kibibytes(part['bytes'].iloc[0])}" if len(part) else f"no way to store {name} is that near"
+            for name, part in zip(("the weights", "predictors"), fewest.values(), strict=True)
+        ]
+        first = f"{start}{'; '.join(texts)}."
+    return [first, _where(network, sides)]
+
+
+def _where(network: str, sides: dict[str, pd.DataFrame]) -> str:
+    """For how many bytes a predictor diverges less than anything else that takes no more."""
+    predictors, weights = sides[PREDICTOR], sides[WEIGHTS]
+    wins = [
+        row
+        for _, row in predictors.iterrows()
+        if not ((weights["bytes"] <= row["bytes"]) & (weights["divergence"] <= row["divergence"])).any()
+    ]
+    count = f"of its {len(predictors)} stored predictors"
+    if not wins:
+        return f"{network}: {count} each is beaten by stored weights of no more bytes and no more divergence."
+    low, high = (kibibytes(extreme(row["bytes"] for row in wins)) for extreme in (min, max))
+    span = low if low == high else f"{low} to {high}"
+    best = describe(min(wins, key=lambda row: row["divergence"]))
+    return f"{network}: {count} {len(wins)} diverge less than all stored weights of no more bytes ({span}; {best})."
+
+
+def describe(row: pd.Series) -> str:
+    """A point in a few words: the codec of weights; size, order and codec of a predictor."""
+    if row["stored"] == WEIGHTS:
+        return str(row["codec"])
+    order = {"none": "no permutation"}.get(row["smoothing"], row["smoothing"])
+    return f"h {row['hidden']:.0f} ({row['variant']}, {order}), {row['codec']}"
+
+
+def kibibytes(size: float) -> str:
+    """A size in KiB with three digits or more."""
+    return f"{size / KIB:.{1 if size < 100 * KIB else 0}f} KiB"

@@ -1,0 +1,118 @@
+"""A frontier as a table: a row per network and way to store its weights, and above all who wins where."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from nern.config import Config
+from nern.matrix import frontier_of, task_of
+from nern.report import formats
+from nern.report.document import DASH, Column, Document, Grid, Note, Text
+from nern.report.frontier.front import KIB, on_front, verdicts
+from nern.report.frontier.points import PREDICTOR, WEIGHTS, frame
+
+NOTES = [
+    Note(
+        "Bytes",
+        "all that the learnable weights need, from files that were written, read back and decoded: coded numbers, tables "
+        "(scales, codebooks, models of the coder, numbers in vectors) and the coded permutation. What is the same for all "
+        "ways to store them (normalization, classifier, other convolutions) is not counted. Bits: of each learnable weight; "
+        "ratio: to 32-bit floats.",
+    ),
+    Note(
+        "Lost",
+        "the original's accuracy minus this one, in points ± half-width of the 95 % interval over the test images, paired "
+        "with the original's own hits (Agresti and Min 2005): what other images would have shown. Over n seeds each image "
+        "counts with its mean.",
+    ),
+    Note(
+        "Accuracy, agreement, divergence",
+        "means ± half-widths of 95 % t-intervals over n seeds. An original's weights have no seeds: n = 1 and no interval. "
+        "Divergence: KL(original ‖ decoded) of the softmax outputs in nats, averaged over the test images. Error: "
+        "‖W − Ŵ‖² / ‖W‖².",
+    ),
+    Note(
+        "Data",
+        "inputs that steps with a distillation loss saw, in all; labels are never seen. Distilled: values, scales and centers "
+        "trained while they are coded, in as many iterations on the same images for weights and for predictors. A predictor "
+        "may have seen images in its fit before.",
+    ),
+    Note("Front", "A, D: no other way has fewer bytes and loses less accuracy, or diverges less."),
+    Note("Seconds", "to make, a predictor's fit included, on the device that made it."),
+]
+SIZES = {"Coded": "coded_bytes", "Tables": "table_bytes", "Permutation": "permutation_bytes"}
+
+
+def frontier(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Document]:
+    """The frame of a frontier's points, with their fronts, and the table.
+
+    Raises:
+        NernError: a file is damaged.
+    """
+    settings, data = frontier_of(config, name), frame(config, name, root)
+    for column in ("bytes", "lost", "divergence"):
+        if column not in data:
+            data[column] = math.nan
+    data["front_accuracy"], data["front_divergence"] = on_front(data, "lost"), on_front(data, "divergence")
+    task = task_of(config, settings.task)
+    columns = [Column("Network", numeric=False), Column("Stored", numeric=False), Column("Codec", numeric=False)]
+    columns += [Column("KiB"), *(Column(title, "of it (KiB)") for title in SIZES), Column("Bits"), Column("Ratio")]
+    columns += [Column(f"{title}") for title in ("Accuracy (%)", "n", "Lost (points)", "Agreement (%)", "Divergence")]
+    columns += [Column("Error (%)"), Column("Data", numeric=False), Column("Seconds"), Column("Front", numeric=False)]
+    rows = [[Text(text) for text in _row(row)] for row in data.to_dict("records")]
+    done = data[data["n"] > 0]
+    notes = [Note("Verdict", sentence) for sentence in verdicts(data, settings.margin)]
+    if not done.empty:
+        images = " or ".join(f"{int(count):,}" for count in dict.fromkeys(done["test_images"]))
+        originals = ", ".join(
+            f"{network} {part['original_accuracy'].iloc[0]:.2f} %, {part['learnable_bytes'].iloc[0] / KIB:,.0f} KiB"
+            for network, part in done.groupby("network", sort=False)
+        )
+        notes.append(Note("Originals", f"{originals}."))
+        notes.append(Note("Test images", f"{images}: {task.title}" + (f" ({task.note})." if task.note else ".")))
+    missing = int((data["seeds"] - data["n"]).sum())
+    notes += [*NOTES, Note("Points", f"{len(data)} rows; {missing} measurements are missing.")]
+    title = settings.title
+    return data, Document(name, title, [Grid(title, columns, rows, notes, keys=2)])
+
+
+def _row(row: dict[str, object]) -> list[str]:
+    def number(key: str) -> float:
+        value = row.get(key, math.nan)
+        return float(value) if isinstance(value, int | float) else math.nan
+
+    def text(key: str, digits: int, scale: float = 1.0) -> str:
+        return DASH if math.isnan(number(key)) else f"{number(key) / scale:,.{digits}f}"
+
+    def interval(key: str, digits: int) -> str:
+        return formats.interval(number(key), number(f"{key}_half_width"), digits)
+
+    lost = DASH if math.isnan(number("lost")) else f"{formats.signed(number('lost'))} ± {number('lost_half_width'):.2f}"
+    front = " ".join(letter for letter, key in (("A", "front_accuracy"), ("D", "front_divergence")) if row[key])
+    return [
+        str(row["network"]),
+        _stored(row),
+        str(row["codec"]),
+        text("bytes", 1, KIB),
+        *(text(key, 1, KIB) for key in SIZES.values()),
+        text("bits_per_weight", 2),
+        text("ratio", 3),
+        interval("accuracy", 2),
+        str(row["n"]),
+        lost,
+        interval("agreement", 2),
+        interval("divergence", 4),
+        text("relative_error", 2, 0.01),
+        str(row["data"]),
+        text("seconds", 0),
+        front or DASH,
+    ]
+
+
+def _stored(row: dict[str, object]) -> str:
+    if row["stored"] == WEIGHTS:
+        return "weights"
+    assert row["stored"] == PREDICTOR
+    order = {"none": "no permutation"}.get(str(row["smoothing"]), str(row["smoothing"]))
+    return f"predictor, h {int(str(row['hidden']).partition('.')[0])}, {order}, {row['variant']}"
