@@ -41,7 +41,7 @@ def predictor(problem: Problem, forward: int, backward: int) -> int:
     The first layer is a sum of one product per distinct index (nern.method.predictor), so it is counted on those.
     """
     later = sum(layer.weight.numel() for layer in problem.predictor.linears[1:])
-    first = problem.table.embeddings.numel() * problem.predictor.linears[0].out_features
+    first = sum(part.numel() for part in problem.table.parts) * problem.predictor.linears[0].out_features
     return 2 * (forward * later + first) + 2 * (2 * backward * later + first)
 
 

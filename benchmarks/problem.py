@@ -13,18 +13,17 @@ from nern.errors import NernError
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
-from nern.method.predictor import CoordinateTable, Predictor, initialize
+from nern.method.predictor import CoordinateTable, initialize, predictor_of
 from nern.method.training import training_sampler
 from nern.method.workers import Workers
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
 from nern.seeding import generator
-from nern.settings import Phase
+from nern.settings import Embedding, Phase, PositionalEmbedding
 from nern.stages.runtime import start
 
 DEPTHS = {"resnet8": 8, "resnet20": 20, "resnet56": 56}
-BASE, LEVELS = 0.76, 40
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class Setting:
     network: str = "resnet20"
     hidden: int = 160
     phase: Phase = field(default_factory=Phase)
+    embedding: Embedding = field(default_factory=PositionalEmbedding)
     threads: int = 1
     device: str = "cpu"
     weights: Path | None = None
@@ -70,9 +70,9 @@ class Problem:
         self.layout = KernelLayout(shapes, orders).to(device)
         self.target = self.layout.rows(weights)
         coordinates = kernel_coordinates([shape[:2] for shape in shapes])
-        self.table = CoordinateTable(coordinates, base=BASE, levels=LEVELS).to(device, dtype)
+        self.predictor = predictor_of(setting.embedding, setting.hidden, self.layout).to(device, dtype)
+        self.table = CoordinateTable(coordinates, self.predictor.embedding).to(device, dtype)
         self.coordinates = coordinates.to(device)
-        self.predictor = Predictor(setting.hidden, kernel_size=3, levels=LEVELS, base=BASE).to(device, dtype)
         initialize(self.predictor, self.table, self.target, None, generator(0, "initialization"))
         self.losses = phase.losses
         self.sampler = training_sampler(phase, self.layout, self.target, 0)

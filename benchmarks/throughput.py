@@ -29,7 +29,7 @@ VARIANT = "decoupled"
 def protocol() -> Protocol:
     """The decoupled protocol as config.yaml has it."""
     config = read([Path(__file__).parents[1] / "config.yaml"])
-    return layered(config.protocol, config.variants[VARIANT])
+    return layered(f"variants.{VARIANT}", config.protocol, config.variants[VARIANT])
 
 
 class Arrangement:

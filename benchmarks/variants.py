@@ -4,12 +4,10 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.problem import Problem, Setting
 from nern.method.distillation import Distillation, distillation_gradient
-from nern.method.embedding import positional_embedding
 from nern.method.sampling import Sample
 from nern.method.straightforward import StraightforwardStep
 from nern.method.training import PredictorStep
@@ -69,18 +67,15 @@ def plain_reconstruction(problem: Problem) -> Gradient:
 def sampled_reconstruction(problem: Problem) -> Gradient:
     """The algorithm of `reconstruction` by modules and autograd: the sample alone is predicted."""
     predictor, target, mask = problem.predictor, problem.target, problem.layout.mask(problem.target.device)
-    embedding = positional_embedding(problem.coordinates, base=predictor.base, levels=predictor.levels)
-    first, factor = predictor.linears[0], 1 if mask is None else mask
-
-    def predicted(rows: Tensor) -> Tensor:
-        return predictor.after_first(F.linear(rows, first.weight, first.bias))
+    embedding = predictor.embedding(problem.coordinates)
+    factor = 1 if mask is None else mask
 
     with torch.no_grad():
-        errors = ((predicted(embedding) - target) * factor).square().sum(1)
+        errors = ((predictor.after_embedding(embedding) - target) * factor).square().sum(1)
 
     def gradient(sample: Sample) -> Tensor:
         indices = sample.indices
-        error = predicted(embedding[indices]) - target[indices]
+        error = predictor.after_embedding(embedding[indices]) - target[indices]
         squared = (error if mask is None else error * mask[indices]).square().sum(1)
         errors[indices] = squared.detach()
         own = (squared if sample.weights is None else squared * sample.weights).sum()

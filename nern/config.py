@@ -21,7 +21,7 @@ from nern.codecs import AnyCodec, Float
 from nern.compression_settings import Compression
 from nern.errors import NernError
 from nern.report_settings import Figures, Frontier, Table
-from nern.settings import Count, CountOrZero, Name, Original, Positive, Protocol, Settings, Task, Unique, Variant
+from nern.settings import KINDS, Count, CountOrZero, Name, Original, Positive, Protocol, Settings, Task, Unique, Variant
 
 
 class Threads(Settings):
@@ -65,20 +65,35 @@ Model = TypeVar("Model", bound=Settings)
 
 
 def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `override`; mappings merge, all else is replaced."""
+    """`base` with the values of `override`; mappings of one kind merge, all else is replaced."""
     merged = dict(base)
     for key, value in override.items():
         mine = merged.get(key)
-        merged[key] = _merge(mine, value) if isinstance(mine, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(mine, Mapping) and isinstance(value, Mapping) and not _of_another_kind(value, mine):
+            merged[key] = _merge(mine, value)
+        else:
+            merged[key] = value
     return merged
 
 
-def layered(*layers: Model) -> Model:
-    """The settings of the first layer, overridden by what each later one sets itself."""
+def _of_another_kind(override: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Whether an override names another kind or source than its base has: that one's keys are not its own."""
+    return any(key in override and override[key] != base.get(key, unsaid) for key, unsaid in KINDS.items())
+
+
+def layered(where: str, *layers: Model) -> Model:
+    """The settings of the first layer, overridden by what each later one sets itself.
+
+    Raises:
+        NernError: one sets what the kind that another names does not have; the sentence begins with `where`.
+    """
     values: dict[str, Any] = {}
     for layer in layers:
         values = _merge(values, layer.model_dump(exclude_unset=True))
-    return type(layers[0]).model_validate(values)
+    try:
+        return type(layers[0]).model_validate(values)
+    except ValidationError as error:
+        raise NernError(_sentence(error, where)) from None
 
 
 def fingerprint(settings: BaseModel) -> str:
@@ -90,15 +105,14 @@ def fingerprint(settings: BaseModel) -> str:
 def _sentence(error: ValidationError, where: str) -> str:
     """The first of pydantic's complaints, as one line a user can act on."""
     first = error.errors()[0]
-    kinds, loc = ("torchvision", "digits", "parquet", "folder"), first["loc"]
-    # behind `images` pydantic names their kind, which is no key of the file; a task may be called the same
-    hidden = [
-        step == "[key]" or (before == "images" and step in kinds) for before, step in itertools.pairwise((0, *loc))
-    ]
-    steps = [str(step) for step, hide in zip(loc, hidden, strict=True) if not hide]
-    place = ".".join(steps) or "top level"
+    kinds = {"images": ("torchvision", "digits", "parquet", "folder"), "embedding": ("positional", "table")}
+    # behind these pydantic names their kind, which is no key of the file; a task may be called the same
+    pairs = list(itertools.pairwise((0, *first["loc"])))
+    kind = [step for before, step in pairs if step in kinds.get(str(before), ())]
+    place = ".".join(str(step) for _, step in pairs if step != "[key]" and step not in kind) or "top level"
     if first["type"] == "extra_forbidden":
-        return f"{where}: {place}: unknown key; check its spelling against the schema (nern schema)"
+        of = "".join(f" of the kind {name}" for name in kind)
+        return f"{where}: {place}: unknown key{of}; remove it, or check its spelling against the schema (nern schema)"
     if first["type"] == "missing":
         return f"{where}: {place}: missing; add it"
     message = first["msg"].removeprefix("Value error, ")
@@ -153,15 +167,19 @@ def read_file(path: Path) -> Mapping[str, Any]:
     return loaded
 
 
-def read(paths: list[Path]) -> Config:
-    """Read files into one configuration; in later files mappings merge and all else is replaced.
+def read(paths: list[Path], last: Mapping[str, Any] | None = None) -> Config:
+    """Read files into one configuration; in later files mappings of one kind merge and all else is replaced.
+
+    Args:
+        paths: the files.
+        last: values that come after theirs.
 
     Raises:
         NernError: as `read_file`, or a setting is wrong.
     """
     values: dict[str, Any] = {}
-    for path in paths:
-        values = _merge(values, read_file(path))
+    for layer in [*map(read_file, paths), last or {}]:
+        values = _merge(values, layer)
     return parse(values, ", ".join(map(str, paths)))
 
 

@@ -196,7 +196,13 @@ def original_settings(config: Config, original: OriginalCell) -> OriginalSetting
         std=task.std,
         augmentation=task.augmentation.model_dump(mode="json"),
         architecture=_architecture(network),
-        recipe=layered(config.original, task.original, network.original, config.originals[original.name]),
+        recipe=layered(
+            f"originals.{original.name}",
+            config.original,
+            task.original,
+            network.original,
+            config.originals[original.name],
+        ),
     )
 
 
@@ -231,9 +237,15 @@ def permutation_settings(config: Config, original: OriginalCell, mode: str) -> P
 
 
 def protocol_of(config: Config, cell: Cell) -> Protocol:
-    """The resolved protocol of a cell; NernError if its variant is unknown."""
+    """The resolved protocol of a cell; NernError if its variant is unknown, or sets what another kind of it has."""
     task, network = task_of(config, cell.task), network_of(config, cell.task, cell.network)
-    return layered(config.protocol, task.protocol, network.protocol, *_variant_layers(config, cell.variant))
+    return layered(
+        f"variants.{cell.variant}",
+        config.protocol,
+        task.protocol,
+        network.protocol,
+        *_variant_layers(config, cell.variant),
+    )
 
 
 def _variant_layers(config: Config, name: str) -> list[Protocol]:
@@ -277,10 +289,10 @@ def compression_phase(config: Config, target: Cell | OriginalCell) -> tuple[Prot
         NernError: the variant that `compression.variant` names is unknown or has no second phase.
     """
     task, network = task_of(config, target.task), network_of(config, target.task, target.network)
-    layers = _variant_layers(config, config.compression.variant)
-    protocol = layered(config.protocol, task.protocol, network.protocol, *layers)
+    name = config.compression.variant
+    layers = _variant_layers(config, name)
+    protocol = layered(f"variants.{name}", config.protocol, task.protocol, network.protocol, *layers)
     if protocol.distillation is None:
-        name = config.compression.variant
         raise NernError(f"compression.variant: {name} has no second phase to distill by; give it a distillation")
     return protocol, protocol.distillation
 

@@ -3,11 +3,13 @@
 The only definition of each, with its default, its range and its meaning.
 """
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 MODES = ("none", "in-filter", "cross-filter")
+KINDS = {"source": None, "kind": "positional"}
+"""Keys that say which keys may stand beside them, and what they are where nothing says so."""
 
 
 def _no_bool(value: object) -> object:
@@ -72,7 +74,6 @@ class FolderImages(Settings):
     workers: CountOrZero = Field(8, description="processes that decode while streaming")
 
 
-_SOURCES = (TorchvisionImages, DigitsImages, ParquetImages, FolderImages)
 Images = Annotated[TorchvisionImages | DigitsImages | ParquetImages | FolderImages, Field(discriminator="source")]
 
 
@@ -100,12 +101,31 @@ class Original(Settings):
     seed: CountOrZero = 0
 
 
-class Embedding(Settings):
-    """Positional embedding of the coordinates (l, f, c) (paper, section 3.1)."""
+class PositionalEmbedding(Settings):
+    """Sinusoids of the coordinates (l, f, c) (paper, section 3.1)."""
 
+    kind: Literal["positional"] = "positional"
     base: Positive = 0.76
     levels: Count = Field(40, description="N: sines and cosines per coordinate")
     normalized: bool = Field(False, description="scale each index into [0, 1); far worse (docs/fidelity.md)")
+
+
+class TableEmbedding(Settings):
+    """A learned vector for each l, each f and each c, which the first layer adds up: not the paper's."""
+
+    kind: Literal["table"]
+    normalized: ClassVar[bool] = False
+
+
+def _kind(embedding: object) -> object:
+    kind = embedding.get("kind", KINDS["kind"]) if isinstance(embedding, dict) else getattr(embedding, "kind", None)
+    return kind if isinstance(kind, str) else None
+
+
+Embedding = Annotated[
+    Annotated[PositionalEmbedding, Tag("positional")] | Annotated[TableEmbedding, Tag("table")],
+    Discriminator(_kind, "kind", "kind must be positional or table"),
+]
 
 
 class Sampling(Settings):
@@ -154,7 +174,7 @@ class Protocol(Settings):
     """Everything about a fit but its cell: what is learned from what, and how."""
 
     original: Name = Field("base", description="which of `originals` is learned")
-    embedding: Embedding = Embedding()
+    embedding: Embedding = PositionalEmbedding()
     initialization: Literal["hypernetwork", "default"] = Field(
         "hypernetwork", description="hypernetwork: first predictions have the original's mean and variance (appendix B)"
     )
@@ -206,17 +226,6 @@ class Task(Settings):
     networks: dict[Name, Network]
     original: Original = Field(Original(), description="overrides for this task")
     protocol: Protocol = Field(Protocol(), description="overrides for this task")
-
-    @field_validator("images", mode="before")
-    @classmethod
-    def _of_one_source(cls, images: object) -> object:
-        """An overlay that names another source merges into the keys of the one before, which go."""
-        kinds = {get_args(model.model_fields["source"].annotation)[0]: set(model.model_fields) for model in _SOURCES}
-        own = kinds.get(str(images.get("source"))) if isinstance(images, dict) else None
-        if not isinstance(images, dict) or own is None:
-            return images
-        others = set().union(*kinds.values()) - own
-        return {key: value for key, value in images.items() if key not in others}
 
     @model_validator(mode="after")
     def _channels(self) -> Self:

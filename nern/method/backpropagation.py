@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nern.method.predictor import CoordinateTable, Predictor
+from nern.method.predictor import CoordinateMLP, CoordinateTable
 from nern.method.workers import Workers
 
 CPU_ROWS = 1024
@@ -29,7 +29,7 @@ GradientOf = Callable[[Tensor, slice], Tensor]
 class PredictorPass:
     """Forward and backward passes of one predictor over samples of its coordinates."""
 
-    def __init__(self, predictor: Predictor, table: CoordinateTable, workers: Workers) -> None:
+    def __init__(self, predictor: CoordinateMLP, table: CoordinateTable, workers: Workers) -> None:
         self.predictor, self.table, self.workers = predictor, table, workers
         self.rows = CPU_ROWS if table.indices.device.type == "cpu" else GPU_ROWS
         self._layers = [(layer.weight.detach(), layer.bias.detach()) for layer in predictor.linears[1:]]

@@ -11,7 +11,7 @@ import torch
 from ranger_adabelief import RangerAdaBelief
 from torch import Tensor
 
-from nern.method.predictor import Predictor
+from nern.method.predictor import CoordinateMLP
 from nern.method.workers import Workers
 from nern.settings import Optimizer
 
@@ -19,7 +19,7 @@ from nern.settings import Optimizer
 class PredictorOptimizer:
     """One optimizer over all parameters of a predictor, with a state that can be saved and restored to the byte."""
 
-    def __init__(self, predictor: Predictor, settings: Optimizer, workers: Workers) -> None:
+    def __init__(self, predictor: CoordinateMLP, settings: Optimizer, workers: Workers) -> None:
         self.parameters, self.workers = list(predictor.parameters()), workers
         self.parts: list[torch.optim.Optimizer]
         if settings.name == "muon":

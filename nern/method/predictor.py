@@ -13,19 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nern.method.embedding import positional_embedding
+from nern.method.embedding import CoordinateEmbedding, OneHot, Sinusoids, index_counts
+from nern.method.kernels import KernelLayout
+from nern.settings import Embedding, PositionalEmbedding
 
 
-class Predictor(nn.Module):
-    """Linear layers 6·levels → h → h → h → h → k², with ReLU between them.
+class CoordinateMLP(nn.Module):
+    """Linear layers embedding → h → h → h → h → k², with ReLU between them."""
 
-    With levels 40 and k 3 it has 94,229 parameters at h 140 and 117,289 at h 160.
-    """
-
-    def __init__(self, hidden: int, *, kernel_size: int, levels: int, base: float) -> None:
+    def __init__(self, hidden: int, *, kernel_size: int, embedding: CoordinateEmbedding) -> None:
         super().__init__()
-        self.kernel_size, self.levels, self.base = kernel_size, levels, base
-        widths = [6 * levels, hidden, hidden, hidden, hidden, kernel_size**2]
+        self.kernel_size, self.embedding = kernel_size, embedding
+        widths = [sum(embedding.widths), hidden, hidden, hidden, hidden, kernel_size**2]
         self.layers = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(widths))
 
     @property
@@ -35,8 +34,11 @@ class Predictor(nn.Module):
 
     def forward(self, coordinates: Tensor) -> Tensor:
         """Kernels [n, k²] of the coordinates [n, 3]."""
-        embedding = positional_embedding(coordinates, base=self.base, levels=self.levels)
-        return self.after_first(F.linear(embedding, self.linears[0].weight, self.linears[0].bias))
+        return self.after_embedding(self.embedding(coordinates))
+
+    def after_embedding(self, embedded: Tensor) -> Tensor:
+        """Kernels [n, k²] from the embedding [n, sum of widths]."""
+        return self.after_first(F.linear(embedded, self.linears[0].weight, self.linears[0].bias))
 
     def after_first(self, values: Tensor) -> Tensor:
         """Kernels [n, k²] from the first layer's output [n, h], before its ReLU."""
@@ -45,52 +47,68 @@ class Predictor(nn.Module):
         return values
 
 
+class Predictor(CoordinateMLP):
+    """The paper's, on sinusoids. With levels 40 and k 3 it has 94,229 parameters at h 140 and 117,289 at h 160."""
+
+    def __init__(self, hidden: int, *, kernel_size: int, levels: int, base: float) -> None:
+        super().__init__(hidden, kernel_size=kernel_size, embedding=Sinusoids(base=base, levels=levels))
+
+
+def predictor_of(embedding: Embedding, hidden: int, layout: KernelLayout) -> CoordinateMLP:
+    """The predictor of a network's kernels, by the protocol's embedding."""
+    if isinstance(embedding, PositionalEmbedding):
+        return Predictor(hidden, kernel_size=layout.kernel_size, levels=embedding.levels, base=embedding.base)
+    counts = index_counts([shape[:2] for shape in layout.shapes])
+    return CoordinateMLP(hidden, kernel_size=layout.kernel_size, embedding=OneHot(counts))
+
+
 class CoordinateTable(nn.Module):
     """All coordinates of a network, factored for the first layer. Exact up to the order of summation."""
 
-    embeddings: Tensor
     indices: Tensor
 
-    def __init__(self, coordinates: Tensor, *, base: float, levels: int) -> None:
-        """Factor coordinates [n, 3]; the predictor must have the same base and levels."""
+    def __init__(self, coordinates: Tensor, embedding: CoordinateEmbedding) -> None:
+        """Factor coordinates [n, 3]; the predictor must have the same embedding."""
         super().__init__()
-        parts, indices, self.sizes, offset = [], [], [], 0
-        for column in coordinates.T:
+        indices: list[Tensor] = []
+        self.sizes: list[int] = []
+        for axis, column in enumerate(coordinates.T):
             values, inverse = torch.unique(column, return_inverse=True)
-            repeated = values.unsqueeze(1).expand(-1, 3)
-            parts.append(positional_embedding(repeated, base=base, levels=levels)[:, : 2 * levels])
-            indices.append(inverse + offset)
+            self.register_buffer(f"part{axis}", embedding.part(axis, values))
+            indices.append(inverse + sum(self.sizes))
             self.sizes.append(len(values))
-            offset += len(values)
-        self.register_buffer("embeddings", torch.cat(parts))  # [distinct indices, 2·levels]
-        self.register_buffer("indices", torch.stack(indices, dim=1))  # [n, 3] rows of `embeddings`
+        self.register_buffer("indices", torch.stack(indices, dim=1))  # [n, 3] rows of `first_layer_values`
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def predict(self, predictor: Predictor) -> Tensor:
+    @property
+    def parts(self) -> list[Tensor]:
+        """Of l, f and c: the part of the embedding for each distinct index, [indices, width]."""
+        return [self.get_buffer(f"part{axis}") for axis in range(3)]
+
+    def predict(self, predictor: CoordinateMLP) -> Tensor:
         """Kernels [n, k²] of all coordinates: `predictor(coordinates)`."""
         return predictor.after_first(F.embedding_bag(self.indices, self.first_layer_values(predictor), mode="sum"))
 
-    def first_layer_values(self, predictor: Predictor) -> Tensor:
+    def first_layer_values(self, predictor: CoordinateMLP) -> Tensor:
         """What each distinct index adds to the first layer's output, [distinct indices, h]."""
         first = predictor.linears[0]
-        blocks = self.embeddings.split(self.sizes)
-        weights = first.weight.split(2 * predictor.levels, dim=1)
-        parts = [block @ weight.T for block, weight in zip(blocks, weights, strict=True)]
-        parts[0] = parts[0] + first.bias  # every kernel has one layer index, so the bias enters once
-        return torch.cat(parts)
+        weights = first.weight.split(predictor.embedding.widths, dim=1)
+        values = [part @ weight.T for part, weight in zip(self.parts, weights, strict=True)]
+        values[0] = values[0] + first.bias  # every kernel has one layer index, so the bias enters once
+        return torch.cat(values)
 
     def sum_by_index(self, indices: Tensor, gradient: Tensor) -> Tensor:
         """Gradient in `first_layer_values`, from that in its sums over `indices` [m, 3]: [m, h]."""
         add = _add_in_order if gradient.device.type == "cpu" else _add_sorted
-        return add(indices, gradient, len(self.embeddings))
+        return add(indices, gradient, sum(self.sizes))
 
     def first_layer_gradient(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients in the first layer's weight and bias from that in `first_layer_values`."""
-        parts = gradient.split(self.sizes)
-        weights = [part.T @ block for part, block in zip(parts, self.embeddings.split(self.sizes), strict=True)]
-        return torch.cat(weights, dim=1), parts[0].sum(dim=0)
+        gradients = gradient.split(self.sizes)
+        weights = [each.T @ part for each, part in zip(gradients, self.parts, strict=True)]
+        return torch.cat(weights, dim=1), gradients[0].sum(dim=0)
 
 
 def _add_in_order(indices: Tensor, gradient: Tensor, count: int) -> Tensor:
@@ -111,7 +129,7 @@ def _add_sorted(indices: Tensor, gradient: Tensor, count: int) -> Tensor:
 
 @torch.no_grad()
 def initialize(
-    predictor: Predictor, table: CoordinateTable, target: Tensor, mask: Tensor | None, generator: torch.Generator
+    predictor: CoordinateMLP, table: CoordinateTable, target: Tensor, mask: Tensor | None, generator: torch.Generator
 ) -> None:
     """Draw the predictor's weights so that its first predictions have the original's mean and variance (appendix B).
 
@@ -139,10 +157,17 @@ def initialize(
 
 
 @torch.no_grad()
-def initialize_default(predictor: Predictor, generator: torch.Generator) -> None:
-    """PyTorch's default for linear layers, U[−1/√in, 1/√in], from a named stream (both states of the authors' code)."""
+def initialize_default(predictor: CoordinateMLP, generator: torch.Generator) -> None:
+    """PyTorch's default for linear layers, U[−1/√in, 1/√in], from a named stream (both states of the authors' code).
+
+    Sinusoids of N levels are in = 6N = 2|γ|² numbers, and their products with the first layer's weights add up to a
+    variance of |γ|² / (3·in) = 1/6. Weights U[−1/√(2|γ|²), 1/√(2|γ|²)] do so whatever the embedding: a table's are
+    U[−1/√6, 1/√6].
+    """
+    first = predictor.linears[0]
     for layer in predictor.linears:
-        bound = 1 / math.sqrt(layer.in_features)
-        for parameter in (layer.weight, layer.bias):
+        inputs = 2 * predictor.embedding.squared_norm if layer is first else layer.in_features
+        for parameter, count in ((layer.weight, inputs), (layer.bias, layer.in_features)):
+            bound = 1 / math.sqrt(count)
             drawn = torch.empty(parameter.shape, device=generator.device).uniform_(-bound, bound, generator=generator)
             parameter.copy_(drawn)

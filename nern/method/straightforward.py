@@ -8,14 +8,12 @@ goes through everything.
 import copy
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nern.method.embedding import positional_embedding
 from nern.method.kernels import KernelLayout
 from nern.method.losses import feature_distillation_loss, output_distillation_loss, reconstruction_loss
-from nern.method.predictor import Predictor
+from nern.method.predictor import CoordinateMLP
 from nern.settings import Losses
 
 
@@ -23,7 +21,7 @@ class StraightforwardStep:
     """Gradients of the whole objective in a predictor's parameters, by autograd alone. ReLU networks only."""
 
     def __init__(
-        self, module: nn.Module, layers: list[str], predictor: Predictor, layout: KernelLayout, coordinates: Tensor
+        self, module: nn.Module, layers: list[str], predictor: CoordinateMLP, layout: KernelLayout, coordinates: Tensor
     ) -> None:
         """Set up the step.
 
@@ -39,7 +37,7 @@ class StraightforwardStep:
         parameters = dict(self.teacher.named_parameters())
         self.original = [parameters[f"{name}.weight"].detach() for name in layers]
         # it never changes, so the authors' code too computes it once
-        self.embedding = positional_embedding(coordinates, base=predictor.base, levels=predictor.levels)
+        self.embedding = predictor.embedding(coordinates)
 
     def __call__(self, sampled: Tensor, images: Tensor, losses: Losses) -> Tensor:
         """Set the gradients and return the loss. Where distillation weighs nothing no network is run.
@@ -49,8 +47,7 @@ class StraightforwardStep:
             images: [b, C, H, W].
             losses: weights and ε.
         """
-        first = self.predictor.linears[0]
-        rows = self.predictor.after_first(F.linear(self.embedding, first.weight, first.bias))
+        rows = self.predictor.after_embedding(self.embedding)
         chosen = torch.zeros(len(rows), 1, dtype=torch.bool, device=rows.device).index_fill_(0, sampled, True)
         weights = self.layout.weights(torch.where(chosen, rows, rows.detach()))
         loss = losses.reconstruction * reconstruction_loss(weights, self.original)

@@ -19,7 +19,7 @@ from torch import Tensor
 from nern.method.backpropagation import PredictorPass
 from nern.method.distillation import Distillation
 from nern.method.kernels import KernelLayout
-from nern.method.predictor import CoordinateTable, Predictor
+from nern.method.predictor import CoordinateMLP, CoordinateTable
 from nern.method.sampling import Sample, Sampler
 from nern.method.workers import Workers
 from nern.settings import Losses, Phase
@@ -60,7 +60,7 @@ class PredictorStep:
     """Gradients of the objective in the predictor's parameters."""
 
     def __init__(
-        self, predictor: Predictor, table: CoordinateTable, layout: KernelLayout, target: Tensor, workers: Workers
+        self, predictor: CoordinateMLP, table: CoordinateTable, layout: KernelLayout, target: Tensor, workers: Workers
     ) -> None:
         """Set up the step.
 

@@ -21,7 +21,7 @@ from nern.method.distillation import Distillation, distillation_gradient
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
-from nern.method.predictor import CoordinateTable, Predictor, initialize, initialize_default
+from nern.method.predictor import CoordinateTable, initialize, initialize_default, predictor_of
 from nern.method.training import PredictorStep, StepLosses, cosine_lr, needs_network, training_sampler
 from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
@@ -74,11 +74,8 @@ class Fit:
         coordinates = kernel_coordinates(
             [shape[:2] for shape in self.layout.shapes], normalized=protocol.embedding.normalized
         )
-        base, levels = protocol.embedding.base, protocol.embedding.levels
-        table = CoordinateTable(coordinates, base=base, levels=levels).to(device)
-        self.predictor = Predictor(cell.hidden, kernel_size=self.layout.kernel_size, levels=levels, base=base).to(
-            device
-        )
+        self.predictor = predictor_of(protocol.embedding, cell.hidden, self.layout).to(device)
+        table = CoordinateTable(coordinates, self.predictor.embedding).to(device)
         stream = generator(cell.seed, "initialization")
         if protocol.initialization == "default":
             initialize_default(self.predictor, stream)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from nern import checkpoint, files
@@ -18,13 +19,14 @@ from nern.matrix import Cell
 from nern.method.bits import pack_integers, unpack_integers
 from nern.method.kernels import KernelLayout
 from nern.method.permutation import in_filter_order
-from nern.method.predictor import Predictor
+from nern.method.predictor import predictor_of
 from nern.method.workers import Workers
+from nern.settings import Embedding, PositionalEmbedding
 from nern.stages.artifacts import rebuild
 from nern.stages.reconstruct import FittedCell, load_fitted, predicted_weights
 from nern.stages.runtime import start, start_in_pieces
 
-FORMAT = "nern 1"
+FORMAT, BEFORE = "nern 2", "nern 1"
 PREDICTOR, ORDER, REST = "predictor.", "order.", "rest."
 
 
@@ -35,9 +37,8 @@ class Plan:
     cell: str
     hidden: int
     kernel_size: int
-    levels: int
-    base: float
-    normalized: bool
+    embedding: dict[str, object]
+    """Settings of the protocol."""
     smoothing: str
     layers: dict[str, list[int]]
     """Name and shape [filters, channels, height, width] of each learnable weight."""
@@ -51,9 +52,7 @@ def packed(fitted: FittedCell) -> bytes:
         cell=settings.cell,
         hidden=settings.hidden,
         kernel_size=fitted.layout.kernel_size,
-        levels=embedding.levels,
-        base=embedding.base,
-        normalized=embedding.normalized,
+        embedding=embedding.model_dump(mode="json"),
         smoothing=settings.permutation.mode,
         layers=dict(zip(names, map(list, fitted.layout.shapes), strict=True)),
     )
@@ -99,17 +98,21 @@ def unpacked(path: Path) -> dict[str, Tensor]:
     """
     start(Execution(device="cpu"), 1)
     tensors, metadata = checkpoint.read_tensors(path)
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") not in (FORMAT, BEFORE):
         raise NernError(f"{path}: has the format {metadata.get('format')!r}, not {FORMAT!r}; pack it with this version")
-    plan = Plan(**json.loads(metadata["plan"]))
+    values = json.loads(metadata["plan"])
+    if metadata["format"] == BEFORE:
+        values["embedding"] = {name: values.pop(name) for name in PositionalEmbedding.model_fields if name in values}
+    plan = Plan(**values)
     shapes = [(shape[0], shape[1], shape[2], shape[3]) for shape in plan.layers.values()]
     orders = []
     for layer, (filters, channels, _, _) in enumerate(shapes):
         orders.append(_order(plan.smoothing, _with(tensors, f"{ORDER}{layer}."), filters, channels))
-    predictor = Predictor(plan.hidden, kernel_size=plan.kernel_size, levels=plan.levels, base=plan.base)
-    predictor.load_state_dict(_with(tensors, PREDICTOR))
     layout = KernelLayout(shapes, orders)
-    weights = predicted_weights(predictor, layout, plan.normalized, torch.device("cpu"), Workers())
+    embedding: Embedding = TypeAdapter(Embedding).validate_python(plan.embedding)
+    predictor = predictor_of(embedding, plan.hidden, layout)
+    predictor.load_state_dict(_with(tensors, PREDICTOR))
+    weights = predicted_weights(predictor, layout, embedding.normalized, torch.device("cpu"), Workers())
     return _with(tensors, REST) | dict(zip(plan.layers, weights, strict=True))
 
 

@@ -13,7 +13,7 @@ from nern.errors import NernError
 from nern.matrix import Cell, FitSettings, fit_settings, original_of
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
-from nern.method.predictor import Predictor
+from nern.method.predictor import CoordinateMLP, predictor_of
 from nern.method.workers import Workers
 from nern.stages.artifacts import Permutation, TrainedOriginal, load_original, load_permutation
 
@@ -31,7 +31,7 @@ class FittedCell:
     original: TrainedOriginal
     permutation: Permutation
     layout: KernelLayout
-    predictor: Predictor
+    predictor: CoordinateMLP
 
     def weights(self, device: torch.device, workers: Workers) -> list[Tensor]:
         """The predicted weights of each learnable layer, on the CPU."""
@@ -40,7 +40,7 @@ class FittedCell:
 
 
 def predicted_weights(
-    predictor: Predictor, layout: KernelLayout, normalized: bool, device: torch.device, workers: Workers
+    predictor: CoordinateMLP, layout: KernelLayout, normalized: bool, device: torch.device, workers: Workers
 ) -> list[Tensor]:
     """The predicted weights of each learnable layer, on the CPU.
 
@@ -72,7 +72,7 @@ def load_fitted(config: Config, cell: Cell) -> FittedCell:
             f"run: nern fit {folder}"
         )
     layout = KernelLayout(original.shapes, permutation.orders)
-    predictor = _load_predictor(folder, settings, layout.kernel_size)
+    predictor = _load_predictor(folder, settings, layout)
     return FittedCell(settings, record, original, permutation, layout, predictor)
 
 
@@ -95,10 +95,10 @@ def _checked_record(folder: Path, settings: FitSettings) -> dict[str, Any]:
     return fitted
 
 
-def _load_predictor(folder: Path, settings: FitSettings, kernel_size: int) -> Predictor:
-    path, embedding = folder / "predictor.safetensors", settings.protocol.embedding
+def _load_predictor(folder: Path, settings: FitSettings, layout: KernelLayout) -> CoordinateMLP:
+    path = folder / "predictor.safetensors"
     tensors, _ = checkpoint.read_tensors(path)
-    predictor = Predictor(settings.hidden, kernel_size=kernel_size, levels=embedding.levels, base=embedding.base)
+    predictor = predictor_of(settings.protocol.embedding, settings.hidden, layout)
     try:
         predictor.load_state_dict(tensors)
     except RuntimeError as error:

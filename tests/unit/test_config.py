@@ -124,7 +124,7 @@ def test_a_later_layer_wins_only_where_it_says_something():
         Protocol.model_validate({"training": {"batch": 20, "warmup": 30}}),
         Protocol.model_validate({"training": {"warmup": 300}}),
     ]
-    training = layered(*layers).training
+    training = layered("here", *layers).training
     assert (training.iterations, training.batch, training.warmup) == (1, 20, 300)
 
 
@@ -147,15 +147,16 @@ def test_a_task_that_is_called_like_a_kind_of_images_is_named():
         parse(values)
 
 
-def test_an_overlay_may_name_another_source_of_images():
-    values = copy.deepcopy(SHIPPED)
-    images = values["tasks"]["cifar10"]["images"]
-    images |= {"source": "parquet", "train": ["a.parquet"], "test": ["b.parquet"]}  # as both merge it
-    found = parse(values).tasks["cifar10"].images
+def test_an_overlay_may_name_another_source_of_images(tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    images = {"source": "parquet", "train": ["a.parquet"], "test": ["b.parquet"]}
+    overlay.write_text(yaml.safe_dump({"tasks": {"cifar10": {"images": images}}}))
+    found = read([ROOT / "config.yaml", overlay]).tasks["cifar10"].images
     assert (found.source, found.train) == ("parquet", ["a.parquet"])
-    images["trian"] = []
-    with pytest.raises(NernError, match=r"tasks.cifar10.images.trian: unknown key"):
-        parse(values)
+    # root is torchvision's: where it stands beside another source it is a mistake
+    overlay.write_text(yaml.safe_dump({"tasks": {"cifar10": {"images": images | {"root": "data"}}}}))
+    with pytest.raises(NernError, match=r"tasks.cifar10.images.root: unknown key of the kind parquet"):
+        read([ROOT / "config.yaml", overlay])
 
 
 def extending(**variants):

@@ -25,7 +25,7 @@ def make(hidden=12, kernel_size=3, levels=6, normalized=False):
     predictor = Predictor(hidden, kernel_size=kernel_size, levels=levels, base=0.76)
     initialize_default(predictor, torch.Generator().manual_seed(1))
     coordinates = kernel_coordinates(SHAPES, normalized=normalized)
-    return predictor, coordinates, CoordinateTable(coordinates, base=0.76, levels=levels)
+    return predictor, coordinates, CoordinateTable(coordinates, predictor.embedding)
 
 
 @pytest.mark.parametrize(("hidden", "parameters"), [(140, 94_229), (160, 117_289)])
@@ -110,7 +110,7 @@ def test_first_predictions_count_only_where_a_smaller_kernel_has_weights():
 
 def test_the_first_prediction_of_a_single_weight_is_that_weight():
     predictor, _, _ = make(hidden=8, kernel_size=1)
-    table = CoordinateTable(kernel_coordinates([(1, 1)]), base=0.76, levels=6)
+    table = CoordinateTable(kernel_coordinates([(1, 1)]), predictor.embedding)
     initialize(predictor, table, torch.tensor([[0.7]]), None, torch.Generator().manual_seed(2))
     assert table.predict(predictor).item() == pytest.approx(0.7, abs=1e-5)
 

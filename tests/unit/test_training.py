@@ -35,7 +35,7 @@ class Problem:
         self.coordinates = kernel_coordinates([w.shape[:2] for w in weights])
         self.predictor = Predictor(10, kernel_size=3, levels=8, base=0.76).to(dtype)
         initialize_default(self.predictor, torch.Generator().manual_seed(1))
-        table = CoordinateTable(self.coordinates, base=0.76, levels=8).to(dtype)
+        table = CoordinateTable(self.coordinates, self.predictor.embedding).to(dtype)
         self.target = self.layout.rows(weights)
         self.workers = Workers(threads)
         self.step = PredictorStep(self.predictor, table, self.layout, self.target, self.workers)

@@ -7,8 +7,8 @@ sys.path.insert(0, workflow.basedir)
 
 from nern import matrix, requests
 from nern.files import write_text
-from nern.config import fingerprint, read_file
-from nern.config import parse as parse_config
+from nern.config import fingerprint
+from nern.config import read as read_config
 from nern.errors import NernError
 from nern.provenance import code_digest
 from nern.report.inputs import cells_of_table, metrics_of
@@ -26,10 +26,11 @@ wildcard_constraints:
     figure=r"[a-z0-9_]+",
 
 
+# Read again: Snakemake lets a key stand twice, and merges the keys of settings that are of different kinds.
+SAID = workflow.config_settings
+FILES = [] if SAID.replace_workflow_config else [Path(workflow.basedir, "config.yaml")]
 try:
-    for path in workflow.configfiles:
-        read_file(Path(path))  # Snakemake lets a key stand twice
-    CONFIG = parse_config(config, ", ".join(map(str, workflow.configfiles)))
+    CONFIG = read_config([*FILES, *SAID.configfiles], SAID.config)
     matrix.check(CONFIG)
 except NernError as error:
     sys.exit(f"nern: {error}")
