@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from nern.codecs import AnyCodec, Distillable
+from nern.codecs import DISTILLABLE, AnyCodec
 from nern.compression_settings import Stored
 from nern.config import Config, layered
 from nern.errors import NernError
@@ -311,7 +311,7 @@ def compression_points(config: Config, target: Cell | OriginalCell) -> dict[str,
         if name not in config.codecs:
             raise NernError(f"{place}: unknown codec {name!r}: the configuration has {_names(config.codecs)}")
         codec = config.codecs[name]
-        if rate is not None and not isinstance(codec, Distillable):
+        if rate is not None and not isinstance(codec, DISTILLABLE):
             raise NernError(f"{place}: {name}: values of the kind {codec.kind} cannot be distilled; remove it")
         points[name if rate is None else f"{name}{DISTILLED}"] = Point(codec, rate)
     return points

@@ -8,15 +8,14 @@ learning rate suits all.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nern.codecs.base import Array, Arrays, Codec, matrices_of, vectors_of
-from nern.codecs.scaled import Halves, Integers, Scaled
-from nern.codecs.vector import Size, VectorChoice, VectorCodebook, vector_size
+from nern.codecs.base import Array, Arrays, Codec
+from nern.codecs.scaled import Halves, Integers, Scaled, quotients
+from nern.codecs.vector import VectorChoice, VectorCodebook, cut
 
 
 class Coded(ABC):
@@ -28,7 +27,8 @@ class Coded(ABC):
 
     def __init__(self, arrays: Arrays) -> None:
         self.parameters = {f"value.{name}": torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        self.matrices, self.vectors = list(matrices_of(arrays)), list(vectors_of(arrays))
+        self.matrices = [name for name, array in arrays.items() if array.ndim >= 2]
+        self.vectors = [name for name in arrays if name not in self.matrices]
 
     def value(self, name: str) -> Tensor:
         """What an array would be if it were not coded."""
@@ -103,9 +103,54 @@ class CodedVectors(Coded):
 
     def __init__(self, codec: VectorCodebook, arrays: Arrays) -> None:
         super().__init__(arrays)
-        self.codec, self.choice = codec, codec.choose(matrices_of(arrays))
-        self.first = {name: torch.from_numpy(scales).float() for name, scales in self.choice.scales.items()}
-        self.sizes = {name: vector_size(arrays[name].shape, codec.group) for name in self.matrices}
+        self.codec, self.choice = codec, codec.choose({name: arrays[name] for name in self.matrices})
         self.shapes = {name: arrays[name].shape for name in self.matrices}
+        self.sizes = codec.sizes(self.shapes)
+        self.first = {name: torch.from_numpy(scales).float() for name, scales in self.choice.scales.items()}
         self.parameters |= {f"growth.{name}": torch.zeros_like(scale) for name, scale in self.first.items()}
-        self.parameters |= {_key(size): torch.from_numpy(c).float() for size, c in self.choice.centers.items()}
+        centers = {size: torch.from_numpy(each).float() for size, each in self.choice.centers.items()}
+        self.parameters |= {f"centers.{size}": each for size, each in centers.items()}
+
+    def choose(self) -> dict[str, Array]:
+        """The center nearest to each vector of the values under the present scales."""
+        scales = {name: self._half(first, self.parameters[f"growth.{name}"]) for name, first in self.first.items()}
+        centers = {size: self.parameters[f"centers.{size}"].half().numpy() for size in self.choice.centers}
+        indices = {
+            name: _nearest(cut(quotients(self.value(name).numpy(), scales[name]), size), centers[size])
+            for name, size in self.sizes.items()
+        }
+        self.choice = VectorChoice(centers, indices, scales)
+        return self.codec.values(self.choice, self.shapes)
+
+    def pass_on(self, gradients: Mapping[str, Tensor]) -> None:
+        """A center takes what its vectors take, a scale what its filter takes."""
+        totals = {size: torch.zeros_like(self.parameters[f"centers.{size}"]) for size in self.choice.centers}
+        for name, size in self.sizes.items():
+            scale = torch.from_numpy(self.choice.scales[name]).float()[:, None, None]
+            vectors = torch.from_numpy(cut(gradients[name].numpy(), size))
+            indices = torch.from_numpy(self.choice.indices[name])
+            centers = torch.from_numpy(self.choice.centers[size]).float()[indices]
+            totals[size].index_add_(0, indices.flatten(), (vectors * scale).flatten(0, 1))
+            self.parameters[f"growth.{name}"].grad = (vectors * centers * scale).sum(dim=(1, 2))
+        for size, total in totals.items():
+            self.parameters[f"centers.{size}"].grad = total
+
+    def encode(self) -> bytes:
+        """The bytes of the last `values`."""
+        return self.codec.pack(self.choice, self.shapes, self._vectors())
+
+
+def _nearest(vectors: Array, centers: Halves) -> Integers:
+    """The index [F, n] of the nearest of centers [K, d] for vectors [F, n, d]."""
+    flat, wide = torch.from_numpy(vectors).flatten(0, 1), torch.from_numpy(centers).float()
+    # ‖v − c‖² without ‖v‖², which is the same for all centers
+    found = torch.addmm(wide.square().sum(dim=1) / 2, flat, wide.T, alpha=-1).argmin(dim=1)
+    return found.view(vectors.shape[:2]).numpy()
+
+
+def coded(codec: Codec, arrays: Arrays) -> Coded:
+    """Arrays to be trained while a codec stores them; it must be one of `nern.codecs.DISTILLABLE`."""
+    if isinstance(codec, VectorCodebook):
+        return CodedVectors(codec, arrays)
+    assert isinstance(codec, Scaled), codec.kind
+    return CodedIntegers(codec, arrays)

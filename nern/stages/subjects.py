@@ -1,15 +1,13 @@
 """What can be compressed: the learnable weights of an original, or the predictor of a cell; and the way back."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nern.codecs.permutation import encode_cross_filter, encode_in_filter
+from nern.codecs.permutation import encode_in_filter_orders, encode_orders
 from nern.config import Config
 from nern.matrix import Cell, OriginalCell, original_of
 from nern.method.kernels import KernelLayout
@@ -70,6 +68,8 @@ def _arrays(tensors: dict[str, Tensor]) -> dict[str, NDArray[np.float32]]:
 
 
 def coded_permutation(mode: str, layout: KernelLayout) -> bytes:
-    """The orders of all layers in near log2(n!) bits each; nothing where kernels stand where they stood."""
+    """The orders of all layers; nothing where kernels stand where they stood."""
     orders = [order.cpu().numpy() for order in layout.orders]
-    ...
+    if mode == "in-filter":
+        return encode_in_filter_orders(orders, [shape[:2] for shape in layout.shapes])
+    return encode_orders(orders) if mode == "cross-filter" else b""
