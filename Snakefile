@@ -30,7 +30,8 @@ rule all:
     input:
         [table_files(name) for name in CONFIG.tables if name != "digits"],
         [table_files(name) for name in matrix.COMPUTED_TABLES],
-        [figure_files(name) for name in CONFIG.figures.names],
+        [table_files(f"{matrix.FRONTIER}{name}") for name in CONFIG.frontiers],
+        [figure_files(name) for name in matrix.figure_names(CONFIG)],
         multiext("results/cells", ".csv", ".html"),
     default_target: True
 

@@ -22,7 +22,7 @@ def _config(arguments: argparse.Namespace) -> Config:
 
     config = read(arguments.config)
     if getattr(arguments, "threads", None):
-        stage = {"prune": "evaluate", "importance": "evaluate"}.get(arguments.stage, arguments.stage)
+        stage = {"compress": "evaluate", "importance": "evaluate"}.get(arguments.stage, arguments.stage)
         threads = config.execution.threads.model_copy(update={stage: arguments.threads})
         config = config.model_copy(update={"execution": config.execution.model_copy(update={"threads": threads})})
     check(config)
@@ -78,15 +78,11 @@ def _table(arguments: argparse.Namespace) -> None:
     tables.write(_config(arguments), arguments.name, Path(), Path("tables"))
 
 
-def _prune(arguments: argparse.Namespace) -> None:
-    from nern.matrix import Cell, figure_settings
-    from nern.report_settings import PruningFigure
-    from nern.stages import prune
+def _compress(arguments: argparse.Namespace) -> None:
+    from nern.matrix import parse_target
+    from nern.stages import compress
 
-    config = _config(arguments)
-    figure = figure_settings(config, "meta_compression")
-    assert isinstance(figure, PruningFigure)
-    prune.run(config, Cell.parse(arguments.cell), figure.sparsities)
+    compress.run(_config(arguments), parse_target(arguments.path))
 
 
 def _importance(arguments: argparse.Namespace) -> None:
@@ -238,8 +234,10 @@ def parser() -> argparse.ArgumentParser:
     command = add("evaluate", _evaluate, "rebuild a cell's network and measure it")
     command.add_argument("cell", metavar="CELL", help=CELL)
     threads(command)
-    command = add("prune", _prune, "set a predictor's smallest weights to zero, as figures.meta_compression says")
-    command.add_argument("cell", metavar="CELL", help=CELL)
+    command = add(
+        "compress", _compress, "store a predictor, or an original's weights, by every codec, and measure each"
+    )
+    command.add_argument("path", metavar="CELL|ORIGINAL", help=f"{CELL} or {ORIGINAL}")
     threads(command)
     command = add("importance", _importance, "errors and activations of the layer that figures.weight_importance names")
     command.add_argument("cell", metavar="CELL", help=CELL)

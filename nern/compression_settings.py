@@ -10,7 +10,7 @@ from nern.settings import Name, Positive, Settings, Unique
 class Stored(Settings):
     """What is done with one kind of tensors: an original's learnable weights, or a predictor's parameters."""
 
-    codecs: Annotated[list[Name], Unique] = Field(["float32"], description="each as it is: no data, no training")
+    codecs: Annotated[list[Name], Unique] = Field([], description="each as it is: no data, no training")
     distilled: dict[Name, Positive] = Field(
         {}, description="codecs whose values are trained while they are coded, each with its learning rate"
     )

@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from nern.codecs import AnyCodec, Float
+from nern.codecs import AnyCodec
 from nern.compression_settings import Compression
 from nern.errors import NernError
 from nern.report_settings import Figures, Frontier, Table
@@ -54,7 +54,7 @@ class Config(Settings):
     tasks: dict[Name, Task]
     originals: dict[Name, Original] = Field({"base": Original()})
     variants: dict[Name, Variant] = Field({"base": Variant()})
-    codecs: dict[Name, AnyCodec] = Field({"float32": Float(kind="float", bits=32)}, description="named codecs")
+    codecs: dict[Name, AnyCodec] = Field({}, description="ways to store tensors in bytes")
     compression: Compression = Compression()
     tables: dict[TableName, Table] = Field({})
     frontiers: dict[TableName, Frontier] = Field({})

@@ -99,6 +99,11 @@ class Cell:
         )
 
 
+def parse_target(path: str) -> Cell | OriginalCell:
+    """The cell or original of a path; NernError if it is neither."""
+    return OriginalCell.parse(path) if "/originals/" in path else Cell.parse(path)
+
+
 @dataclass(frozen=True)
 class Point:
     """One way to store tensors: a codec, and the learning rate of its distillation; None without one."""
@@ -336,7 +341,7 @@ def compression_settings(config: Config, target: Cell | OriginalCell) -> Compres
 def table_of(config: Config, name: str) -> Table:
     """The settings of a table; NernError with the known names if there is none."""
     if name not in config.tables:
-        known = _names([*config.tables, *COMPUTED_TABLES])
+        known = _names([*config.tables, *COMPUTED_TABLES, *(f"{FRONTIER}{each}" for each in config.frontiers)])
         raise NernError(f"unknown table {name!r}: the configuration has {known}")
     return config.tables[name]
 
@@ -380,14 +385,27 @@ def frontier_originals(config: Config, name: str) -> list[OriginalCell]:
     return list(dict.fromkeys(original_of(config, cell) for cell in frontier_cells(config, name)))
 
 
+def frontier_inputs(config: Config, name: str) -> list[str]:
+    """The files that a frontier's table and figure are made of."""
+    targets = [*frontier_originals(config, name), *frontier_cells(config, name)]
+    return [f"{target.path}/{COMPRESSION}" for target in targets]
+
+
 COMPUTED_TABLES = ("conv_sizes", "permutation_overhead", "summary")
 """Tables that have no settings."""
 
 
+def figure_names(config: Config) -> list[str]:
+    """Every figure: those with settings of their own, and one of each frontier."""
+    return [*config.figures.names, *(f"{FRONTIER}{name}" for name in config.frontiers)]
+
+
 def figure_settings(config: Config, name: str) -> Settings:
     """The settings of a figure; NernError with the known names if there is none."""
+    if name.startswith(FRONTIER):
+        return frontier_of(config, name)
     if name not in config.figures.names:
-        raise NernError(f"unknown figure {name!r}: the configuration has {_names(config.figures.names)}")
+        raise NernError(f"unknown figure {name!r}: the configuration has {_names(figure_names(config))}")
     found: Settings = getattr(config.figures, name)
     return found
 
@@ -395,6 +413,8 @@ def figure_settings(config: Config, name: str) -> Settings:
 def figure_cells(config: Config, name: str) -> list[Cell]:
     """The cells that a figure shows; none for one that is computed."""
     figure = figure_settings(config, name)
+    if isinstance(figure, Frontier):
+        return frontier_cells(config, name)
     if isinstance(figure, TableFigure):
         return table_cells(config, figure.table)
     if isinstance(figure, CellsFigure):
@@ -406,6 +426,8 @@ def figure_cells(config: Config, name: str) -> list[Cell]:
 
 def figure_inputs(config: Config, name: str) -> list[str]:
     """The files that a figure is drawn from."""
+    if name.startswith(FRONTIER):
+        return frontier_inputs(config, name)
     suffixes = {
         "loss_curves": ["metrics.json", "history.csv"],
         "meta_compression": ["metrics.json", COMPRESSION],
@@ -418,9 +440,8 @@ def figure_inputs(config: Config, name: str) -> list[str]:
 def all_cells(config: Config) -> list[Cell]:
     """Every cell that any table, figure or frontier needs, once each, in their order."""
     of_tables = [cell for name in config.tables for cell in table_cells(config, name)]
-    of_figures = [cell for name in config.figures.names for cell in figure_cells(config, name)]
-    of_frontiers = [cell for name in config.frontiers for cell in frontier_cells(config, f"{FRONTIER}{name}")]
-    return list(dict.fromkeys(of_tables + of_figures + of_frontiers))
+    of_figures = [cell for name in figure_names(config) for cell in figure_cells(config, name)]
+    return list(dict.fromkeys(of_tables + of_figures))
 
 
 def check(config: Config) -> None:

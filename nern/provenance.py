@@ -116,9 +116,10 @@ def architecture_digest(module: str) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that touch a number."""
-    packages = ("nern", "torch", "torchvision", "ranger-adabelief", "numpy", "scipy", "numba", "constriction")
+    networks = ("nern", "torch", "torchvision", "ranger-adabelief")
+    numbers = ("numpy", "scipy", "numba", "scikit-learn", "constriction")
     found = {"python": platform.python_version()}
-    for package in packages:
+    for package in networks + numbers:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

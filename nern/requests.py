@@ -3,7 +3,15 @@
 import math
 
 from nern.config import Config
-from nern.matrix import Cell, OriginalCell, original_settings, protocol_of, task_of
+from nern.matrix import (
+    Cell,
+    OriginalCell,
+    compression_phase,
+    compression_points,
+    original_settings,
+    protocol_of,
+    task_of,
+)
 from nern.settings import FolderImages, Phase
 
 STEP_SECONDS = 3 * 3600 / 70_000
@@ -25,6 +33,16 @@ def fit_minutes(config: Config, cell: Cell) -> int:
 
 def _seconds(phase: Phase, pixels: int) -> float:
     return phase.iterations * STEP_SECONDS * max(1.0, phase.batch * pixels / STEP_PIXELS)
+
+
+def compress_minutes(config: Config, target: Cell | OriginalCell) -> int:
+    """Minutes of stage `compress`: a distillation for each codec that has one, and a test for each."""
+    points = compression_points(config, target)
+    distilled = [point for point in points.values() if point.rate is not None]
+    seconds = 0.0
+    if distilled:
+        seconds = len(distilled) * _seconds(compression_phase(config, target)[1], _side(config, target.task) ** 2)
+    return START_MINUTES + len(points) + math.ceil(seconds / 60)
 
 
 def original_minutes(config: Config, original: OriginalCell) -> int:

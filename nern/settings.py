@@ -170,6 +170,9 @@ class Phase(Settings):
     optimizer: Optimizer = Optimizer()
 
 
+Inputs = Literal["images", "uniform", "uniform-2", "normal"]
+
+
 class Protocol(Settings):
     """Everything about a fit but its cell: what is learned from what, and how."""
 
@@ -178,7 +181,7 @@ class Protocol(Settings):
     initialization: Literal["hypernetwork", "default"] = Field(
         "hypernetwork", description="hypernetwork: first predictions have the original's mean and variance (appendix B)"
     )
-    inputs: Literal["images", "uniform", "uniform-2", "normal"] = Field(
+    inputs: Inputs = Field(
         "images", description="images; or noise: U[-1, 1] (paper), U[-2, 2] (2023 code), N(0, 1) (2022 code)"
     )
     distillation_gradient: bool = Field(True, description="false: no gradient through the network (2022 code)")

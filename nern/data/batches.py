@@ -6,7 +6,7 @@ One interface over three kinds: prepared images with augmentation, images stream
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from nern.data.streaming import EvaluationSteps, Stream, TrainingSteps
 from nern.errors import NernError
 from nern.matrix import data_path, data_settings, task_of
 from nern.seeding import generator
-from nern.settings import Augmentation, FolderImages
+from nern.settings import Augmentation, FolderImages, Inputs
 
 
 class TrainingBatches(ABC):
@@ -219,7 +219,7 @@ def training_images(
 def training_batches(
     config: Config,
     task: str,
-    inputs: Literal["images", "uniform", "uniform-2", "normal"],
+    inputs: Inputs,
     *,
     batch: int,
     seed: int,

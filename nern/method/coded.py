@@ -1,9 +1,9 @@
-"""Tensors that are trained while they are coded: every pass sees what the bytes hold, and gradients go straight through.
+"""Tensors that are trained while they are coded: a pass sees what the bytes hold, and gradients go straight through.
 
-Of Ŵ = q · s with q = round(w / s), w and s are trained. The gradient in Ŵ passes to w as if there were no rounding, and
-to s by the same rule (Esser et al. 2020, LSQ, eqs. 3 and 5). Of a codebook's Ŵ = s · c the centers c are trained, too, and
-w, which decides what is whose center. Scales are trained by their logarithm and centers at unit scale, so that one
-learning rate suits all.
+Of Ŵ = q · s with q = round(w / s), w and s are trained. The gradient in Ŵ passes to w as if there were no rounding,
+and to s by the same rule (Esser et al. 2020, LSQ, eqs. 3 and 5). Of a codebook's Ŵ = s · c the centers c are trained,
+too, and w, which decides which center is nearest. Scales are trained by their logarithm and centers at unit scale, so
+that one learning rate suits all.
 """
 
 from abc import ABC, abstractmethod
@@ -11,10 +11,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nern.codecs.base import Array, Arrays, Codec
-from nern.codecs.scaled import Halves, Integers, Scaled, quotients
+from nern.codecs.scaled import Integers, Scaled, quotients
+from nern.codecs.streams import Halves
 from nern.codecs.vector import VectorChoice, VectorCodebook, cut
 
 
@@ -140,7 +142,7 @@ class CodedVectors(Coded):
         return self.codec.pack(self.choice, self.shapes, self._vectors())
 
 
-def _nearest(vectors: Array, centers: Halves) -> Integers:
+def _nearest(vectors: Array, centers: Halves) -> NDArray[np.int64]:
     """The index [F, n] of the nearest of centers [K, d] for vectors [F, n, d]."""
     flat, wide = torch.from_numpy(vectors).flatten(0, 1), torch.from_numpy(centers).float()
     # ‖v − c‖² without ‖v‖², which is the same for all centers

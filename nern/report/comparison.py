@@ -15,12 +15,13 @@ from nern.report.statistics import DRAWS, EXACT_UP_TO, PairedComparison, paired_
 
 FEWEST_PAIRS = 2
 MEASURES = {"accuracy": 2, "agreement": 2, "divergence": 4}
-"""What is compared, and its decimals. Agreement with the original tells methods apart on fewer test images than accuracy
-does, since the original's own mistakes do not enter; the divergence of the outputs on fewer still."""
+"""What is compared, and its decimals. Agreement with the original tells methods apart on fewer test images than
+accuracy does, since the original's own mistakes do not enter; the divergence of the outputs on fewer still."""
 ASSUMPTIONS = Note(
     "Comparisons",
-    "first minus second method, of accuracy and of agreement with the original in points, and of the divergence "
-    "KL(original ‖ reconstructed) of their outputs, over pairs of fits that share network, hidden size and seed. d: mean of the differences over their standard deviation (Cohen, paired). "
+    "first minus second method: accuracy and agreement with the original in points, and the divergence KL(original ‖ "
+    "reconstructed) of the outputs in nats, over pairs of fits that share network, hidden size and seed. d: mean of the "
+    "differences over their standard deviation (Cohen, paired). "
     "p: two-sided sign-flip permutation test of the "
     f"mean difference, by all sign patterns up to {EXACT_UP_TO} pairs, by {DRAWS:,} drawn ones beyond (marked drawn). "
     "It assumes independent pairs whose difference, were the methods equally good, would have either sign equally "

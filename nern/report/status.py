@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import all_cells, figure_cells, fit_settings, table_cells
+from nern.matrix import all_cells, figure_cells, figure_names, fit_settings, table_cells
 from nern.report import collect, formats
 from nern.report.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 
@@ -38,7 +38,7 @@ def status(config: Config, root: Path) -> pd.DataFrame:
     for name in config.tables:
         for cell in table_cells(config, name):
             tables.setdefault(cell.path, []).append(name)
-    for name in config.figures.names:
+    for name in figure_names(config):
         for cell in figure_cells(config, name):
             tables.setdefault(cell.path, [f"figures/{name}"])
     frame["tables"] = [", ".join(tables[cell]) for cell in frame["cell"]]

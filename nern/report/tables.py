@@ -10,12 +10,13 @@ import pandas as pd
 
 from nern import files
 from nern.config import Config, fingerprint
-from nern.matrix import fit_settings, protocol_of, table_cells, table_of
+from nern.matrix import FRONTIER, fit_settings, protocol_of, table_cells, table_of
 from nern.report import comparison, details, formats, notes, partial, sizes, summary
 from nern.report.collect import collect, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Marks, Text
 from nern.report.entries import Entries, Entry
-from nern.report.inputs import cells_of_table, metrics_of
+from nern.report.frontier.table import frontier
+from nern.report.inputs import table_inputs
 from nern.report.render import render
 
 
@@ -34,7 +35,7 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
         NernError: the table is unknown, a metrics file is damaged, or a file cannot be written.
     """
     frame, document = table(config, name, root)
-    stem = partial.stem(name, metrics_of(cells_of_table(config, name)), root)
+    stem = partial.stem(name, table_inputs(config, name), root)
     write_csv(out / f"{stem}.csv", frame)
     for suffix, text in render(document).items():
         files.write_text(out / f"{stem}{suffix}", text)
@@ -46,6 +47,8 @@ def table(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Document
         return sizes.TABLES[name]()
     if name == "summary":
         return summary.summary(config, root)
+    if name.startswith(FRONTIER):
+        return frontier(config, name, root)
     cells = table_cells(config, name)
     frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
     return frame, build(config, name, frame)

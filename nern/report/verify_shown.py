@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import COMPUTED_TABLES, Cell, all_cells, fit_settings, table_cells
+from nern.matrix import COMPUTED_TABLES, FRONTIER, Cell, all_cells, figure_names, fit_settings, table_cells
 from nern.report import cells_page, collect, partial, tables
 from nern.report.figures import write as figures
 from nern.report.findings import Finding
@@ -24,10 +24,10 @@ def verify(config: Config) -> Iterator[Finding]:
     for name in config.tables:
         for path in _both(TABLES / f"{name}.csv"):
             yield from _table(config, name, path)
-    for name in COMPUTED_TABLES:
+    for name in (*COMPUTED_TABLES, *(f"{FRONTIER}{name}" for name in config.frontiers)):
         for path in _both(TABLES / f"{name}.csv"):
             yield from _computed(config, name, path)
-    for name in config.figures.names:
+    for name in figure_names(config):
         for path in _both(FIGURES / f"{name}.csv"):
             yield from _figure(config, name, path)
     for path in _both(RESULTS / "cells.csv"):

@@ -6,6 +6,7 @@ chosen alike on training images that no phase sees (docs/fidelity.md).
 """
 
 import contextlib
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -26,9 +27,11 @@ from nern.method.training import PredictorStep, StepLosses, cosine_lr, training_
 from nern.method.workers import Workers
 from nern.provenance import code_digest
 from nern.settings import Phase
-from nern.stages.runtime import Run, log
+from nern.stages.runtime import Run
 from nern.stages.subjects import Subject
 from nern.stages.teacher import Teacher
+
+log = logging.getLogger(__name__)
 
 
 class Learner(ABC):
@@ -93,7 +96,7 @@ class Distilled:
         self.clip = config.compression.clip
         self.seed = target.seed if isinstance(target, Cell) else 0
         self.teacher = Teacher(config, target.task, subject.original, device, workers)
-        self.teacher.check(self.phase, self.seed, f"variants.{config.compression.variant}.distillation.losses")
+        self.teacher.check(self.phase.losses, self.seed, f"variants.{config.compression.variant}.distillation.losses")
         key = [fingerprint(compression_settings(config, target)), code_digest("nern.stages.compress"), device.type]
         self.key = "/".join([*key, *subject.inputs.values()])
 
@@ -141,8 +144,8 @@ class Distilled:
         for value in (losses.reconstruction, losses.output, losses.features):
             if value is not None and not math.isfinite(value.item()):
                 raise NernError(
-                    f"{self.target.path}: {name}: a loss is {value.item()} at iteration {step}; lower its learning rate "
-                    "in compression"
+                    f"{self.target.path}: {name}: a loss is {value.item()} at iteration {step}; lower its learning "
+                    "rate in compression"
                 )
 
 

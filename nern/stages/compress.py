@@ -1,8 +1,8 @@
 """Stage `compress`: what an original's weights, or a cell's predictor, are worth at how many bytes.
 
 For each codec the tensors become bytes, the bytes become tensors, and the network that these stand for is measured.
-Some are also distilled while they are coded (`nern.stages.coded`). All that the learnable weights need is counted: coded
-tensors with their scales, codebooks and models, and a cell's coded permutation.
+Some are also distilled while they are coded (`nern.stages.coded`). All that the learnable weights need is counted:
+coded tensors with their scales, codebooks and models, and a cell's coded permutation.
 """
 
 import base64

@@ -14,24 +14,23 @@ from torch import Tensor
 
 from nern import checkpoint, files
 from nern.config import Config, fingerprint
-from nern.data.batches import TestBatches, TrainingBatches, training_batches
+from nern.data.batches import TestBatches, TrainingBatches
 from nern.errors import NernError
 from nern.matrix import Cell, data_path, fit_settings, original_of
-from nern.method.distillation import Distillation, distillation_gradient
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
 from nern.method.predictor import CoordinateTable, initialize, initialize_default, predictor_of
 from nern.method.training import PredictorStep, StepLosses, cosine_lr, needs_network, training_sampler
 from nern.method.workers import Workers
-from nern.networks.graph import FunctionalNetwork
 from nern.provenance import code_digest
 from nern.seeding import generator
-from nern.settings import Losses, Phase
+from nern.settings import Phase
 from nern.stages import history
 from nern.stages.accuracy import TEST_BATCH, predict
 from nern.stages.artifacts import TrainedOriginal, load_original, load_permutation, network_file, rebuild
 from nern.stages.runtime import Run, provenance, start_in_pieces
+from nern.stages.teacher import Teacher
 
 log = logging.getLogger(__name__)
 
@@ -83,60 +82,24 @@ class Fit:
             initialize(self.predictor, table, self.target, self.layout.mask(device), stream)
         self.forward = PredictorStep(self.predictor, table, self.layout, self.target, workers)
 
-        module = self.original.module.to(device)
-        self.network = FunctionalNetwork(module, self.original.layers)
-        with torch.no_grad():
-            self.teacher = self.network.fold(self.network.kernels)
+        self.teacher = Teacher(config, cell.task, self.original, device, workers)
         self.tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
         self.rows: list[history.Row] = []
-        self._check_network()
+        for stretch in self.stretches:
+            if self._distills(stretch):
+                where = f"{cell.path}: the protocol's {stretch.name}.losses"
+                self.teacher.check(stretch.phase.losses, cell.seed, where)
 
     def _distills(self, stretch: Stretch) -> bool:
         gradient = self.protocol.distillation_gradient
         return needs_network(stretch.phase, stretch.phase.iterations - 1, gradient=gradient)
 
-    def _check_network(self) -> None:
-        """Refuse before the first step a network that cannot be distilled as the protocol asks."""
-        distilled = [stretch for stretch in self.stretches if self._distills(stretch)]
-        for stretch in distilled:
-            if stretch.phase.losses.beta and not self.network.maps:
-                raise NernError(
-                    f"{self.cell.path}: no tensor of {type(self.original.module).__name__} enters an activation of "
-                    f"torch.nn, so there are no feature maps; set the protocol's {stretch.name}.losses.beta to 0"
-                )
-        if distilled:
-            task, seed, purpose = self.cell.task, self.cell.seed, "fit/check"
-            noise = training_batches(
-                self.config, task, "normal", batch=2, seed=seed, purpose=purpose, device=self.device, channels_last=True
-            )
-            self.network.check(self.original.module, noise.batch(0))
-
-    def _distiller(self, images: Tensor, kernels: list[Tensor], losses: Losses) -> Distillation:
-        return distillation_gradient(
-            self.network,
-            images,
-            self.teacher,
-            kernels,
-            alpha=losses.alpha,
-            beta=losses.beta,
-            epsilon=losses.epsilon,
-            workers=self.workers,
-            sums_twice=losses.sums_twice,
-        )
-
     def batches(self, stretch: Stretch) -> TrainingBatches | None:
         """The inputs of a phase; None if none of its steps runs a network."""
         if not self._distills(stretch):
             return None
-        return training_batches(
-            self.config,
-            self.cell.task,
-            self.protocol.inputs,
-            batch=stretch.phase.batch,
-            seed=self.cell.seed,
-            purpose=f"fit/{stretch.name}",
-            device=self.device,
-            channels_last=True,
+        return self.teacher.batches(
+            self.protocol.inputs, batch=stretch.phase.batch, seed=self.cell.seed, purpose=f"fit/{stretch.name}"
         )
 
     def weights(self) -> list[Tensor]:
@@ -253,7 +216,7 @@ def _run_phase(
             lr = cosine_lr(step, phase.iterations, phase.optimizer.lr, phase.optimizer.final_lr)
             sample = sampler.draw(step)
             if batches is not None and needs_network(phase, step, gradient=fit.protocol.distillation_gradient):
-                losses = fit.forward.distill(sample, phase.losses, batches.batch(step), fit._distiller)
+                losses = fit.forward.distill(sample, phase.losses, batches.batch(step), fit.teacher.distill)
             else:
                 losses = fit.forward.reconstruct(sample, phase.losses)
             optimizer.step(lr)

@@ -43,13 +43,14 @@ def run(config: Config, cell: Cell, layer: str, images: int) -> None:
     record = {
         "cell": cell.path,
         "fingerprint": fingerprint(fitted.settings),
-        "predictor_sha256": fitted.record["outputs"]["predictor.safetensors"],
         "layer": layer,
         "images": count,
         "relative_error": errors.tolist(),
         "activation": activations.tolist(),
     }
-    files.write_json(Path(cell.path) / "importance.json", record | provenance("importance", fitted.record["inputs"]))
+    files.write_json(
+        Path(cell.path) / "importance.json", record | provenance("importance", fitted.record["inputs"] | fitted.digest)
+    )
     log.info("%s: %d filters of %s, %d images", cell.path, len(errors), layer, count)
 
 

@@ -33,6 +33,17 @@ class FittedCell:
     layout: KernelLayout
     predictor: CoordinateMLP
 
+    @property
+    def digest(self) -> dict[str, str]:
+        """SHA-256 of the predictor's file, by its path."""
+        return {f"{self.settings.cell}/predictor.safetensors": self.record["outputs"]["predictor.safetensors"]}
+
+    @property
+    def coordinates(self) -> Tensor:
+        """[n, 3] of all kernels, in the layout's order."""
+        normalized = self.settings.protocol.embedding.normalized
+        return kernel_coordinates([shape[:2] for shape in self.layout.shapes], normalized=normalized)
+
     def weights(self, device: torch.device, workers: Workers) -> list[Tensor]:
         """The predicted weights of each learnable layer, on the CPU."""
         normalized = self.settings.protocol.embedding.normalized

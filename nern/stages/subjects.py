@@ -54,8 +54,7 @@ def subject_of(config: Config, target: Cell | OriginalCell) -> Subject:
         inputs = {str(network_file(target)): original.sha256}
         return Subject(target.path, target, original, inputs, _arrays(weights), b"", None)
     fitted, original_cell = load_fitted(config, target), original_of(config, target)
-    inputs = {
-        f"{target.path}/predictor.safetensors": fitted.record["outputs"]["predictor.safetensors"],
+    inputs = fitted.digest | {
         str(network_file(original_cell)): fitted.original.sha256,
         original_cell.permutation(target.smoothing): fitted.permutation.sha256,
     }

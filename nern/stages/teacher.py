@@ -9,7 +9,7 @@ from nern.errors import NernError
 from nern.method.distillation import Distillation, distillation_gradient
 from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
-from nern.settings import Losses, Phase, Protocol
+from nern.settings import Inputs, Losses
 from nern.stages.artifacts import TrainedOriginal
 
 
@@ -25,26 +25,26 @@ class Teacher:
         with torch.no_grad():
             self.folded = self.network.fold(self.network.kernels)
 
-    def check(self, phase: Phase, seed: int, where: str) -> None:
-        """Refuse, before the first step, a network that cannot be distilled as a phase asks.
+    def check(self, losses: Losses, seed: int, where: str) -> None:
+        """Refuse, before the first step, a network that cannot be distilled by a phase's losses.
 
         Args:
-            phase: one whose steps run the network.
+            losses: of a phase whose steps run the network.
             seed: of the noise that the network is tried on.
-            where: names the phase's losses in messages.
+            where: the losses' place in the configuration.
 
         Raises:
             NernError: there are no feature maps to distill, or the network's graph is not the network.
         """
-        if phase.losses.beta and not self.network.maps:
+        if losses.beta and not self.network.maps:
             raise NernError(
-                f"no tensor of {type(self.module).__name__} enters an activation of torch.nn, so there are no feature "
-                f"maps; set {where}.beta to 0"
+                f"{where}.beta: no tensor of {type(self.module).__name__} enters an activation of torch.nn, so there "
+                "are no feature maps; set it to 0"
             )
         noise = self.batches("normal", batch=2, seed=seed, purpose="fit/check")
         self.network.check(self.module, noise.batch(0))
 
-    def batches(self, inputs: Protocol.Inputs, *, batch: int, seed: int, purpose: str) -> TrainingBatches:
+    def batches(self, inputs: Inputs, *, batch: int, seed: int, purpose: str) -> TrainingBatches:
         """The inputs of a phase."""
         return training_batches(
             self.config,

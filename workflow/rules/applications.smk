@@ -1,26 +1,57 @@
-# What the paper does with fitted predictors: pruning (figure 5a) and the importance of filters (figure 5b).
-rule prune:
+# What fitted predictors and originals are worth at how many bytes, and the importance of filters (figure 5b).
+rule compress_cell:
     input:
         unpack(fitted_inputs),
+        predictions=lambda wildcards: f"{checked(matrix.original_of, cell_of(wildcards)).path}/predictions.safetensors",
     output:
-        f"{CELL}/pruning.json",
+        f"{CELL}/compression.json",
+        f"{CELL}/compressed.safetensors",
+        f"{CELL}/compress.json",
     params:
         path=lambda wildcards: cell_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
-            checked(matrix.figure_settings, "meta_compression")
+            checked(matrix.compression_settings, cell_of(wildcards))
         ),
-        code=code_digest("nern.stages.prune"),
+        code=code_digest("nern.stages.compress"),
     log:
-        f"logs/{CELL.removeprefix('results/')}/prune.log",
+        f"logs/{CELL.removeprefix('results/')}/compress.log",
     threads: THREADS.evaluate
     resources:
         gpu=GPU,
         mem_mb=memory,
-        runtime=60,
+        runtime=minutes(requests.compress_minutes, cell_of),
     message:
-        "Prune {params.path}"
+        "Compress the predictor of {params.path}"
     shell:
-        "nern prune {params.path} --threads {threads} > {log} 2>&1"
+        "nern compress {params.path} --threads {threads} > {log} 2>&1"
+
+
+rule compress_original:
+    input:
+        lambda wildcards: images_of(wildcards.task),
+        "results/{task}/{network}/originals/{original}/network.safetensors",
+        "results/{task}/{network}/originals/{original}/predictions.safetensors",
+    output:
+        "results/{task}/{network}/originals/{original}/compression.json",
+        "results/{task}/{network}/originals/{original}/compressed.safetensors",
+        "results/{task}/{network}/originals/{original}/compress.json",
+    params:
+        path=lambda wildcards: original_of(wildcards).path,
+        settings=lambda wildcards: fingerprint(
+            checked(matrix.compression_settings, original_of(wildcards))
+        ),
+        code=code_digest("nern.stages.compress"),
+    log:
+        "logs/{task}/{network}/originals/{original}/compress.log",
+    threads: THREADS.evaluate
+    resources:
+        gpu=GPU,
+        mem_mb=memory,
+        runtime=minutes(requests.compress_minutes, original_of),
+    message:
+        "Compress the weights of {params.path}"
+    shell:
+        "nern compress {params.path} --threads {threads} > {log} 2>&1"
 
 
 rule importance:

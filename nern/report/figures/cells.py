@@ -8,7 +8,7 @@ import pandas as pd
 from nern import files
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import figure_cells, fit_settings
+from nern.matrix import COMPRESSION, figure_cells, fit_settings
 from nern.report.collect import DONE, collect
 
 
@@ -31,9 +31,9 @@ def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str
 
 def beside(root: Path, cell: str, file: str, predictor_sha256: str) -> dict[str, Any]:
     """A JSON file in a cell's folder; NernError if it is missing, damaged or another predictor's."""
-    path, stage = root / cell / file, {"pruning.json": "prune", "importance.json": "importance"}[file]
+    path, stage = root / cell / file, {COMPRESSION: "compress", "importance.json": "importance"}[file]
     found = files.read_json(path)
-    if found.get("predictor_sha256") != predictor_sha256:
+    if found.get("inputs", {}).get(f"{cell}/predictor.safetensors") != predictor_sha256:
         raise NernError(f"{path}: belongs to another predictor; run: nern {stage} {cell}")
     return found
 

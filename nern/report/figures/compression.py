@@ -1,10 +1,14 @@
-"""Figure 5a: accuracy and stored bytes of pruned predictors against sparsity."""
+"""Figure 5a: accuracy and stored bytes of pruned predictors against sparsity, from what `compress` measured."""
 
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from nern.codecs.sparse import Sparse
+from nern.config import Config
+from nern.errors import NernError
+from nern.matrix import COMPRESSION
 from nern.report.figures.cells import beside, predictor_digests
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
@@ -13,16 +17,27 @@ from nern.report_settings import PruningFigure
 KIB = 1024
 
 
-def frame(done: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Columns sparsity, n, accuracy and half_width (per cent), bytes (mean over seeds)."""
+def frame(config: Config, settings: PruningFigure, done: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """Columns sparsity, n, accuracy and half_width (per cent), bytes of the coded predictor (mean over seeds).
+
+    Raises:
+        NernError: a codec of the figure is not of kind sparse, or was not measured.
+    """
     digests = predictor_digests(root, done["cell"].tolist())
-    points = [point for cell, sha in digests.items() for point in beside(root, cell, "pruning.json", sha)["points"]]
+    found = {cell: beside(root, cell, COMPRESSION, sha)["points"] for cell, sha in digests.items()}
     rows = []
-    for sparsity, part in pd.DataFrame(points).groupby("sparsity"):
-        mean, half_width = mean_confidence_interval(part["accuracy"].tolist())
-        row = {"sparsity": sparsity, "n": len(part), "accuracy": mean, "half_width": half_width}
-        rows.append(row | {"bytes": part["bytes"].mean()})
-    return pd.DataFrame(rows)
+    for name in settings.codecs:
+        codec = config.codecs[name]
+        assert isinstance(codec, Sparse)
+        points = [point for every in found.values() for point in every if point["codec"] == name]
+        if len(points) < len(found):
+            raise NernError(
+                f"figures.meta_compression: {name} was not measured; add it to compression.predictor.codecs"
+            )
+        mean, half_width = mean_confidence_interval([point["accuracy"] for point in points])
+        row = {"sparsity": codec.sparsity, "n": len(points), "accuracy": mean, "half_width": half_width}
+        rows.append(row | {"bytes": sum(point["coded_bytes"] for point in points) / len(points)})
+    return pd.DataFrame(rows).sort_values("sparsity", ignore_index=True)
 
 
 def draw(data: pd.DataFrame, settings: PruningFigure, note: str) -> Figure:

@@ -9,11 +9,12 @@ from nern.config import Config
 from nern.matrix import figure_cells, figure_inputs, figure_settings
 from nern.report import partial
 from nern.report.collect import write_csv
-from nern.report.figures import compression, curves, importance, kernels, regularization, similarity, tradeoff
+from nern.report.figures import compression, curves, frontier, importance, kernels, regularization, similarity, tradeoff
 from nern.report.figures.cells import done_cells
 from nern.report.figures.style import style
 from nern.report.figures.style import write as write_images
-from nern.report_settings import EmbeddingFigure, ImportanceFigure, KernelsFigure, PruningFigure, TableFigure
+from nern.report.frontier.table import frontier as frontier_table
+from nern.report_settings import EmbeddingFigure, Frontier, ImportanceFigure, KernelsFigure, PruningFigure, TableFigure
 
 
 def write(config: Config, name: str, root: Path, out: Path) -> None:
@@ -41,9 +42,12 @@ def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
     if isinstance(settings, EmbeddingFigure):
         data = similarity.frame(settings)
         return data, similarity.draw(data, settings)
+    if isinstance(settings, Frontier):
+        data, document = frontier_table(config, name, root)
+        return data, frontier.draw(data, document.title)
     done, note = done_cells(config, name, root)
     if isinstance(settings, PruningFigure):
-        data = compression.frame(done, root)
+        data = compression.frame(config, settings, done, root)
         return data, compression.draw(data, settings, note)
     if isinstance(settings, ImportanceFigure):
         data = importance.frame(settings, done, root)

@@ -15,28 +15,27 @@ from nern.report.frontier.points import PREDICTOR, WEIGHTS, frame
 NOTES = [
     Note(
         "Bytes",
-        "all that the learnable weights need, from files that were written, read back and decoded: coded numbers, tables "
-        "(scales, codebooks, models of the coder, numbers in vectors) and the coded permutation. What is the same for all "
-        "ways to store them (normalization, classifier, other convolutions) is not counted. Bits: of each learnable weight; "
-        "ratio: to 32-bit floats.",
+        "all that the learnable weights need, from bytes that were written, read back and decoded: coded numbers, tables "
+        "(scales and centers) and the coded permutation. What all ways to store them share is not counted: normalization, "
+        "classifier, other convolutions. Bits: of each learnable weight. Ratio: to 32-bit floats.",
     ),
     Note(
         "Lost",
-        "the original's accuracy minus this one, in points ± half-width of the 95 % interval over the test images, paired "
-        "with the original's own hits (Agresti and Min 2005): what other images would have shown. Over n seeds each image "
-        "counts with its mean.",
+        "the original's accuracy minus this one, in points ± half-width of the 95 % interval over the test images, "
+        "paired with the original's own hits (Agresti and Min 2005): what other images would have shown. Over n seeds "
+        "each image counts with its mean.",
     ),
     Note(
         "Accuracy, agreement, divergence",
-        "means ± half-widths of 95 % t-intervals over n seeds. An original's weights have no seeds: n = 1 and no interval. "
+        "means ± half-widths of 95 % t-intervals over n seeds. Weights themselves have no seeds: n = 1, no interval. "
         "Divergence: KL(original ‖ decoded) of the softmax outputs in nats, averaged over the test images. Error: "
         "‖W − Ŵ‖² / ‖W‖².",
     ),
     Note(
         "Data",
-        "inputs that steps with a distillation loss saw, in all; labels are never seen. Distilled: values, scales and centers "
-        "trained while they are coded, in as many iterations on the same images for weights and for predictors. A predictor "
-        "may have seen images in its fit before.",
+        "inputs that steps with a distillation loss saw, in all; labels are never seen. Distilled: values, scales and "
+        "centers are trained while they are coded, in as many iterations on the same images for weights and for "
+        "predictors. A predictor may have seen images in its fit before.",
     ),
     Note("Front", "A, D: no other way has fewer bytes and loses less accuracy, or diverges less."),
     Note("Seconds", "to make, a predictor's fit included, on the device that made it."),

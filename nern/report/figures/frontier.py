@@ -1,0 +1,74 @@
+"""A frontier as a figure: accuracy and divergence against bytes, a curve a method, and the front."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nern.report.figures.style import COLORS, LINES, MARKERS
+from nern.report.frontier.front import KIB
+from nern.report.frontier.points import WEIGHTS
+
+PANELS = {"accuracy": "test accuracy (%)", "divergence": "divergence from the original (nats)"}
+LOWEST_DIVERGENCE = 1e-5
+"""What is nearer to the original is drawn there: a logarithmic axis has no zero."""
+LEAST_ACCURACY = 30
+"""Points below the original's accuracy that the axis shows at most: worse ways are of no use, and squeeze the others."""
+
+
+def draw(data: pd.DataFrame, title: str) -> Figure:
+    """A row of two panels per network."""
+    done = data[data["n"] > 0].assign(method=lambda rows: rows.apply(_method, axis=1))
+    networks, methods = list(dict.fromkeys(done["network"])), list(dict.fromkeys(done["method"]))
+    figure = Figure(figsize=(11, 1 + 3.6 * len(networks)))
+    for row, network in zip(figure.subplots(len(networks), 2, squeeze=False), networks, strict=True):
+        part = done[done["network"] == network]
+        for axes, (measure, label) in zip(row, PANELS.items(), strict=True):
+            _panel(axes, part, measure, methods)
+            axes.set_title(network)
+            axes.set_xlabel("bytes of the learnable weights (KiB)")
+            axes.set_ylabel(label)
+    handles = {
+        text: handle for axes in figure.axes for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), fontsize=8, loc="outside right center")
+    figure.suptitle(title, fontsize=10)
+    images = " or ".join(f"{int(count):,}" for count in dict.fromkeys(done["test_images"]))
+    figure.supxlabel(
+        f"{images} test images; means over seeds, with 95 % t-intervals where there are several; dotted gray: the front",
+        fontsize=7,
+    )
+    return figure
+
+
+def _method(row: pd.Series) -> str:
+    """What shares a curve: weights by the kind of codec; predictors by order, variant and whether they are coded."""
+    distilled = ", distilled" if row["distilled"] else ""
+    if row["stored"] == WEIGHTS:
+        return f"weights: {row['kind']}{distilled}"
+    order = {"none": "no permutation"}.get(row["smoothing"], row["smoothing"])
+    coded = "float" if row["kind"] == "float" else f"coded{distilled}"
+    return f"predictor, {order}, {row['variant']}: {coded}"
+
+
+def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> None:
+    axes.set_xscale("log")
+    shown = data.assign(divergence=data["divergence"].clip(lower=LOWEST_DIVERGENCE))
+    if measure == "divergence":
+        axes.set_yscale("log")
+    else:
+        original = float(data["original_accuracy"].iloc[0])
+        axes.axhline(original, color="#000000", linewidth=0.8, label="original")
+        axes.set_ylim(max(original - LEAST_ACCURACY, 0), original + 1.5)
+    front = shown[shown[f"front_{measure}"]].sort_values("bytes")
+    axes.plot(front["bytes"] / KIB, front[measure], color="#999999", linewidth=5, alpha=0.35, label="front")
+    for number, method in enumerate(methods):
+        part = shown[shown["method"] == method].sort_values("bytes")
+        # the best of a method for each number of bytes; the rest are points beside the curve
+        better = part[measure].cummin() if measure == "divergence" else part[measure].cummax()
+        best = part[part[measure] == better]
+        style = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
+        axes.errorbar(
+            part["bytes"] / KIB, part[measure], yerr=part[f"{measure}_half_width"], linestyle="", alpha=0.5, **style
+        )
+        line = LINES[number % len(LINES)]
+        axes.plot(best["bytes"] / KIB, best[measure], linestyle=line, label=method, linewidth=1.1, **style)
