@@ -387,7 +387,7 @@ def frontier_originals(config: Config, name: str) -> list[OriginalCell]:
 
 def frontier_inputs(config: Config, name: str) -> list[str]:
     """The files that a frontier's table and figure are made of."""
-    targets = [*frontier_originals(config, name), *frontier_cells(config, name)]
+    targets: list[Cell | OriginalCell] = [*frontier_originals(config, name), *frontier_cells(config, name)]
     return [f"{target.path}/{COMPRESSION}" for target in targets]
 
 

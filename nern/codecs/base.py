@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nern.codecs.streams import Reader, read_floats, seal, store_floats, unseal
+from nern.codecs.streams import Reader, halves, read_floats, seal, store_floats, unseal
 from nern.errors import NernError
 from nern.settings import Settings
 
@@ -56,6 +56,8 @@ class Codec(Settings):
         for name, array in whole.items():
             if not np.isfinite(array).all():
                 raise NernError(f"{name}: holds infinite numbers or NaN, which no codec stores; check its training")
+            if self.vector_bits == 16:
+                halves(array, name)  # no scale, center or factor of such an array is beyond float16
         matrices = {name: array for name, array in whole.items() if array.ndim >= 2}
         vectors = {name: array for name, array in whole.items() if array.ndim < 2}
         return self.sealed(self.encode_matrices(matrices), _shapes(matrices), vectors)
@@ -102,6 +104,17 @@ def columns(shape: tuple[int, ...]) -> int:
 def rows(matrix: NDArray[Any]) -> NDArray[Any]:
     """A matrix [F, …] as [F, columns]."""
     return matrix.reshape(len(matrix), columns(matrix.shape))
+
+
+def flattened(matrices: Arrays) -> Array:
+    """The numbers of all matrices, one after the other."""
+    return np.concatenate([np.zeros(0, np.float32), *(matrix.ravel() for matrix in matrices.values())])
+
+
+def parted(flat: NDArray[Any], shapes: Shapes) -> dict[str, NDArray[Any]]:
+    """Arrays of these shapes, whose numbers follow one another."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()], dtype=np.int64)
+    return {name: part.reshape(shapes[name]) for name, part in zip(shapes, np.split(flat, ends[:-1]), strict=False)}
 
 
 def _shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:

@@ -5,13 +5,14 @@ written then, so that a training may learn the scales and write what it measured
 decoding returns.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nern.codecs.base import Array, Arrays, Codec, Shapes, columns
+from nern.codecs.base import Array, Arrays, Codec, Shapes, parted
 from nern.codecs.range_coding import RangeDecoder, RangeEncoder
 from nern.codecs.streams import Halves, Reader, pack_bits, stored, unpack_bits
 from nern.errors import NernError
@@ -67,12 +68,9 @@ class Scaled(Codec):
         if width > 8:
             raise NernError(f"coded data has integers of {width} bits, which no codec writes; write it again")
         scales = {name: reader.table("<f2", shape[0] if per_filter else 1) for name, shape in shapes.items()}
-        counts = [shape[0] * columns(shape) for shape in shapes.values()]
-        flat = _decoded(reader, counts) if width == RANGE_CODED else _unpacked(reader, counts, width)
-        return {
-            name: self.values(integers.reshape(shape), scales[name])
-            for (name, shape), integers in zip(shapes.items(), flat, strict=True)
-        }
+        counts = [math.prod(shape) for shape in shapes.values()]
+        flat = _decoded(reader, counts) if width == RANGE_CODED else _unpacked(reader, sum(counts), width)
+        return {name: self.values(integers, scales[name]) for name, integers in parted(flat, shapes).items()}
 
     def _written(self, chosen: Chosen) -> bytes:
         per_filter = all(len(scales) == len(integers) for integers, scales in chosen.values())
@@ -108,10 +106,9 @@ def _packed(flat: list[Integers], width: int) -> bytes:
     return pack_bits(np.concatenate([np.zeros(0, np.uint8), *parts]), width)
 
 
-def _unpacked(reader: Reader, counts: list[int], width: int) -> list[Integers]:
+def _unpacked(reader: Reader, count: int, width: int) -> Integers:
     lowest, distance = _level(width)
-    together = unpack_bits(reader, width, sum(counts)) * distance + lowest
-    return np.split(together, np.cumsum(counts)[:-1]) if counts else []
+    return unpack_bits(reader, width, count) * distance + lowest
 
 
 def _coded(flat: list[Integers]) -> bytes:
@@ -121,8 +118,8 @@ def _coded(flat: list[Integers]) -> bytes:
     return encoder.content()
 
 
-def _decoded(reader: Reader, counts: list[int]) -> list[Integers]:
+def _decoded(reader: Reader, counts: list[int]) -> Integers:
     decoder = RangeDecoder(reader.rest())
-    flat: list[Integers] = [decoder.integers(count) for count in counts]
+    flat = np.concatenate([np.zeros(0, np.int64), *map(decoder.integers, counts)])
     decoder.end()
     return flat
