@@ -20,8 +20,8 @@ accuracy does, since the original's own mistakes do not enter; the divergence of
 ASSUMPTIONS = Note(
     "Comparisons",
     "first minus second method: accuracy and agreement with the original in points, and the divergence KL(original ‖ "
-    "reconstructed) of the outputs in nats, over pairs of fits that share network, hidden size and seed. d: mean of the "
-    "differences over their standard deviation (Cohen, paired). "
+    "reconstructed) of the outputs in nats, over pairs of fits that share network, hidden size and seed. d: mean of "
+    "the differences over their standard deviation (Cohen, paired). "
     "p: two-sided sign-flip permutation test of the "
     f"mean difference, by all sign patterns up to {EXACT_UP_TO} pairs, by {DRAWS:,} drawn ones beyond (marked drawn). "
     "It assumes independent pairs whose difference, were the methods equally good, would have either sign equally "

@@ -63,7 +63,8 @@ def subject_of(config: Config, target: Cell | OriginalCell) -> Subject:
 
 
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, NDArray[np.float32]]:
-    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    # copies: the network's own weights are written over whenever a point is measured
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
 def coded_permutation(mode: str, layout: KernelLayout) -> bytes:

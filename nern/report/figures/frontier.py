@@ -1,5 +1,7 @@
 """A frontier as a figure: accuracy and divergence against bytes, a curve a method, and the front."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,7 +14,7 @@ PANELS = {"accuracy": "test accuracy (%)", "divergence": "divergence from the or
 LOWEST_DIVERGENCE = 1e-5
 """What is nearer to the original is drawn there: a logarithmic axis has no zero."""
 LEAST_ACCURACY = 30
-"""Points below the original's accuracy that the axis shows at most: worse ways are of no use, and squeeze the others."""
+"""Points below the original's accuracy that the axis shows at most: worse ways would squeeze the others."""
 
 
 def draw(data: pd.DataFrame, title: str) -> Figure:
@@ -27,9 +29,8 @@ def draw(data: pd.DataFrame, title: str) -> Figure:
             axes.set_title(network)
             axes.set_xlabel("bytes of the learnable weights (KiB)")
             axes.set_ylabel(label)
-    handles = {
-        text: handle for axes in figure.axes for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
+    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
+    handles = {text: handle for each in pairs for handle, text in each}
     figure.legend(handles.values(), handles.keys(), fontsize=8, loc="outside right center")
     figure.suptitle(title, fontsize=10)
     images = " or ".join(f"{int(count):,}" for count in dict.fromkeys(done["test_images"]))
@@ -66,7 +67,7 @@ def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> 
         # the best of a method for each number of bytes; the rest are points beside the curve
         better = part[measure].cummin() if measure == "divergence" else part[measure].cummax()
         best = part[part[measure] == better]
-        style = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
+        style: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
         axes.errorbar(
             part["bytes"] / KIB, part[measure], yerr=part[f"{measure}_half_width"], linestyle="", alpha=0.5, **style
         )
