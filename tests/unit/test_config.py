@@ -45,6 +45,24 @@ MISTAKES = {
     "fraction of a count": ("protocol.training.iterations", 1.5, "valid integer"),
     "NaN": ("protocol.training.losses.alpha", float("nan"), "losses.alpha: Input should be"),
     "infinity": ("protocol.embedding.base", float("inf"), "embedding.base: Input should be"),
+    "unknown kind": ("protocol.embedding.kind", "tabel", "protocol.embedding: kind must be positional or table"),
+    "kind that is a list": ("protocol.embedding.kind", [], "protocol.embedding: kind must be positional or table"),
+    "no embedding": ("protocol.embedding", 5, "protocol.embedding: kind must be positional or table"),
+    "levels of a table": (
+        "protocol.embedding",
+        {"kind": "table", "levels": 40},
+        "protocol.embedding.levels: unknown key of the kind table; remove it",
+    ),
+    "base of a table": (
+        "variants.mine",
+        {"extends": "decoupled", "embedding": {"kind": "table", "base": 1.1}},
+        "variants.mine.embedding.base: unknown key of the kind table",
+    ),
+    "typo in an embedding": (
+        "variants.mine.embedding.bas",
+        1.1,
+        "variants.mine.embedding.bas: unknown key of the kind positional",
+    ),
     "no seeds": ("seeds", [], "at least 1 item"),
     "repeated seeds": ("seeds", [0, 1, 0], "repeats a value"),
     "negative seed": ("seeds", [-1], "greater than or equal to 0"),
@@ -159,6 +177,45 @@ def test_an_overlay_may_name_another_source_of_images(tmp_path):
         read([ROOT / "config.yaml", overlay])
 
 
+BELOW, TABLE = {"base": 0.9, "levels": 30}, {"kind": "table"}
+LAYERS = [
+    # each after the ones before it, and what comes of all
+    ([BELOW, TABLE], TABLE),
+    ([{"kind": "positional"} | BELOW, TABLE], TABLE),
+    ([BELOW, {"kind": "positional", "base": 1.1}], {"kind": "positional", "base": 1.1, "levels": 30}),
+    ([{"kind": "positional"} | BELOW, {"base": 1.1}], {"kind": "positional", "base": 1.1, "levels": 30}),
+    # back again: nothing of the kind before the table is left
+    ([BELOW, TABLE, {"kind": "positional"}], {"kind": "positional", "base": 0.76, "levels": 40}),
+    ([BELOW, TABLE, {"kind": "positional", "base": 1.1}], {"kind": "positional", "base": 1.1, "levels": 40}),
+    ([TABLE, TABLE], TABLE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("layers", "wanted"), LAYERS)
+def test_an_embedding_of_another_kind_takes_nothing_from_the_one_below(tmp_path, layers, wanted):
+    found = layered("here", *(Protocol.model_validate({"embedding": layer}) for layer in layers)).embedding
+    assert found.model_dump(exclude={"normalized"}) == wanted
+    files = [tmp_path / f"{number}.yaml" for number in range(len(layers))]
+    for file, layer in zip(files, layers, strict=True):
+        file.write_text(yaml.safe_dump({"tasks": {}, "protocol": {"embedding": layer}}))
+    assert read(files).protocol.embedding == found
+
+
+def test_a_layer_that_sets_what_the_tables_below_it_do_not_have_is_one_sentence():
+    config = extending(
+        learned={"embedding": {"kind": "table"}}, mine={"extends": "learned", "embedding": {"base": 1.1}}
+    )
+    sentence = "variants.mine: embedding.base: unknown key of the kind table"
+    with pytest.raises(NernError, match=sentence) as caught:
+        matrix.fit_settings(config, matrix.Cell("cifar10", "resnet20", "none", 140, "mine", 0))
+    assert "\n" not in str(caught.value)
+
+
+def test_values_that_come_last_win_over_files():
+    found = read([ROOT / "config.yaml"], {"seeds": [7], "protocol": {"embedding": {"kind": "table"}}})
+    assert (found.seeds, found.protocol.embedding.kind, found.protocol.training.batch) == ([7], "table", 256)
+
+
 def extending(**variants):
     return parse(copy.deepcopy(SHIPPED) | {"variants": {"base": {}} | variants})
 
@@ -191,8 +248,13 @@ def test_a_variant_that_extends_nothing_or_itself_is_one_sentence(variants, sent
 
 
 def test_fingerprints_do_not_depend_on_how_settings_are_written():
-    assert fingerprint(Protocol()) == fingerprint(Protocol.model_validate({"training": {"batch": "256"}}))
-    settings = [Protocol(), Protocol(inputs="uniform"), Protocol.model_validate({"training": {"batch": 255}})]
+    for same in ({"training": {"batch": "256"}}, {"embedding": {}}, {"embedding": {"kind": "positional"}}):
+        assert fingerprint(Protocol()) == fingerprint(Protocol.model_validate(same))
+    changes = [{}, {"inputs": "uniform"}, {"training": {"batch": 255}}]
+    changes += [
+        {"embedding": embedding} for embedding in ({"kind": "table"}, {"base": 1.1}, {"base": 1.1, "levels": 4})
+    ]
+    settings = [Protocol.model_validate(change) for change in changes]
     assert all(fingerprint(a) != fingerprint(b) for a, b in itertools.combinations(settings, 2))
 
 

@@ -17,7 +17,7 @@ from benchmarks.problem import Problem, Setting
 from nern.data.batches import ImageBatches
 from nern.data.prepared import ImageSet
 from nern.method.workers import Workers
-from nern.settings import Augmentation, Phase
+from nern.settings import Augmentation, Phase, PositionalEmbedding, TableEmbedding
 from nern.stages.accuracy import predict
 
 ELSEWHERE = torch.device("meta")
@@ -60,10 +60,11 @@ def set_up():
 @pytest.mark.parametrize("optimizer", ["ranger", "muon"])
 @pytest.mark.parametrize("method", ["magnitude", "uniform", "layer", "all"])
 @pytest.mark.parametrize("name", ["distillation", "reconstruction"])
-def test_a_step_stays_on_its_device(fake, name, method, optimizer):
+@pytest.mark.parametrize("embedding", [PositionalEmbedding(), TableEmbedding(kind="table")])
+def test_a_step_stays_on_its_device(fake, embedding, name, method, optimizer):
     values = {"batch": 4, "sampling": {"kernels": 300, "method": method}, "optimizer": {"name": optimizer}}
     with set_up():
-        setting = Setting(network="resnet8", hidden=12, phase=Phase.model_validate(values))
+        setting = Setting(network="resnet8", hidden=12, phase=Phase.model_validate(values), embedding=embedding)
         problem = Problem(setting, ELSEWHERE, size=8)
     with fake:
         work = variants.iteration(problem, variants.VARIANTS[name](problem))

@@ -8,7 +8,7 @@ from nern.method import backpropagation, distillation
 from nern.method.distillation import distillation_gradient
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
-from nern.method.predictor import CoordinateTable, Predictor, initialize_default
+from nern.method.predictor import CoordinateTable, initialize_default, predictor_of
 from nern.method.sampling import Sample
 from nern.method.straightforward import StraightforwardStep
 from nern.method.training import PredictorStep, cosine_lr, needs_network
@@ -16,15 +16,17 @@ from nern.method.workers import Workers
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.graph import FunctionalNetwork
 from nern.networks.learnable import learnable_layers, weight_of
-from nern.settings import Losses, Phase
+from nern.settings import Losses, Phase, PositionalEmbedding, TableEmbedding
 
 RECONSTRUCTION = Losses(alpha=0, beta=0)
+POSITIONAL = PositionalEmbedding(levels=8)
+TABLE = TableEmbedding(kind="table")
 
 
 class Problem:
     """A small ResNet with 1×1 shortcuts, its kernels shuffled, and a predictor of them."""
 
-    def __init__(self, dtype=torch.float64, shortcut="B", threads=1):
+    def __init__(self, dtype=torch.float64, shortcut="B", threads=1, embedding=POSITIONAL):
         generator = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
         self.module = randomized(CifarResNet(8, classes=5, width=4, shortcut=shortcut)).to(dtype)
@@ -33,7 +35,7 @@ class Problem:
         orders = [torch.randperm(w.shape[0] * w.shape[1], generator=generator) for w in weights]
         self.layout = KernelLayout([tuple(w.shape) for w in weights], orders)
         self.coordinates = kernel_coordinates([w.shape[:2] for w in weights])
-        self.predictor = Predictor(10, kernel_size=3, levels=8, base=0.76).to(dtype)
+        self.predictor = predictor_of(embedding, 10, self.layout).to(dtype)
         initialize_default(self.predictor, torch.Generator().manual_seed(1))
         table = CoordinateTable(self.coordinates, self.predictor.embedding).to(dtype)
         self.target = self.layout.rows(weights)
@@ -80,10 +82,10 @@ def close(ours, theirs, rtol=1e-9):
         torch.testing.assert_close(one, other, rtol=rtol, atol=rtol * scale)
 
 
-@pytest.mark.parametrize("shortcut", ["A", "B"])
+@pytest.mark.parametrize(("shortcut", "embedding"), [("A", POSITIONAL), ("B", POSITIONAL), ("B", TABLE)])
 @pytest.mark.parametrize(("alpha", "beta"), [(0.3, 0.7), (0.3, 0), (0, 0.7)])
-def test_distilling_has_the_straightforward_gradient(shortcut, alpha, beta):
-    problem = Problem(shortcut=shortcut)
+def test_distilling_has_the_straightforward_gradient(shortcut, embedding, alpha, beta):
+    problem = Problem(shortcut=shortcut, embedding=embedding)
     losses, sample = Losses(alpha=alpha, beta=beta), sample_of(problem)
     wanted = problem.oracle(sample.indices, losses)
     problem.step.distill(sample, losses, problem.images, problem.distiller)
@@ -107,8 +109,9 @@ def test_distilling_in_float32_is_right_to_rounding():
     close(problem.gradients(), wanted, rtol=2e-4)
 
 
-def test_reconstruction_has_the_gradient_of_the_global_rmse_on_the_sample():
-    problem = Problem()
+@pytest.mark.parametrize("embedding", [POSITIONAL, TABLE])
+def test_reconstruction_has_the_gradient_of_the_global_rmse_on_the_sample(embedding):
+    problem = Problem(embedding=embedding)
     sample = sample_of(problem)
     wanted = problem.oracle(sample.indices, RECONSTRUCTION)
     problem.step.reconstruct(sample, RECONSTRUCTION)  # the table of errors is exact at first
@@ -191,12 +194,13 @@ def test_which_steps_need_a_network(phase, step, gradient, wanted):
     assert needs_network(Phase.model_validate(phase), step, gradient=gradient) is wanted
 
 
+@pytest.mark.parametrize("embedding", [POSITIONAL, TABLE])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_number_of_threads_changes_no_bit(dtype):
+def test_the_number_of_threads_changes_no_bit(dtype, embedding):
     torch.set_default_dtype(dtype)
     everything = []
     for threads in (1, 3):
-        problem = Problem(dtype=dtype, threads=threads)
+        problem = Problem(dtype=dtype, threads=threads, embedding=embedding)
         found = []
         for _ in range(3):
             problem.step.reconstruct(sample_of(problem), RECONSTRUCTION)
