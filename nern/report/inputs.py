@@ -1,8 +1,18 @@
-"""Which cells a table is made of. The Snakefile asks, so nothing heavy is imported."""
+"""What tables and figures are made of. The Snakefile asks, so nothing heavy is imported."""
 
-from nern.config import Config
-from nern.matrix import COMPUTED_TABLES, Cell, table_cells
+from nern.config import Config, fingerprint
+from nern.matrix import COMPUTED_TABLES, Cell, figure_settings, table_cells, table_of, task_of
 from nern.report.published import comparable_cells
+from nern.report_settings import CellsFigure, TableFigure
+from nern.settings import Settings
+
+
+class _Shown(Settings):
+    """What is shown besides the numbers of cells: settings, and what the data are called."""
+
+    settings: list[dict[str, object]]
+    title: str = ""
+    note: str = ""
 
 
 def cells_of_table(config: Config, name: str) -> list[Cell]:
@@ -15,3 +25,22 @@ def cells_of_table(config: Config, name: str) -> list[Cell]:
 def metrics_of(cells: list[Cell]) -> list[str]:
     """The files that a table of these cells is made of."""
     return [f"{cell.path}/metrics.json" for cell in cells]
+
+
+def table_fingerprint(config: Config, name: str) -> str:
+    """Of all that a table shows besides its cells; NernError with the known names if there is none."""
+    if name in COMPUTED_TABLES:
+        return ""
+    table = table_of(config, name)
+    task = task_of(config, table.task)
+    return fingerprint(_Shown(settings=[table.model_dump()], title=task.title, note=task.note))
+
+
+def figure_fingerprint(config: Config, name: str) -> str:
+    """Of all that a figure shows besides its cells; NernError with the known names if there is none."""
+    figure = figure_settings(config, name)
+    settings, task = [figure.model_dump()], figure.task if isinstance(figure, CellsFigure) else None
+    if isinstance(figure, TableFigure):
+        table = table_of(config, figure.table)
+        settings, task = [*settings, table.model_dump()], table.task
+    return fingerprint(_Shown(settings=settings, title=task_of(config, task).title if task else ""))

@@ -11,7 +11,12 @@ from nern.config import fingerprint, read_file
 from nern.config import parse as parse_config
 from nern.errors import NernError
 from nern.provenance import code_digest
-from nern.report.inputs import cells_of_table, metrics_of
+from nern.report.inputs import (
+    cells_of_table,
+    figure_fingerprint,
+    metrics_of,
+    table_fingerprint,
+)
 
 
 wildcard_constraints:
@@ -134,14 +139,6 @@ def fitted_inputs(wildcards):
 def table_inputs(config, name):
     """The metrics that a table is made of."""
     return metrics_of(cells_of_table(config, name))
-
-
-def table_fingerprint(config, name):
-    """Of all that a table shows besides its cells."""
-    if name in matrix.COMPUTED_TABLES:
-        return fingerprint(config) if name == "summary" else ""
-    table = matrix.table_of(config, name)
-    return fingerprint(table) + fingerprint(matrix.task_of(config, table.task))
 
 
 def table_files(name):
