@@ -116,7 +116,6 @@ class DataSettings(Settings):
     """What decides a task's prepared images."""
 
     task: str
-    title: str
     classes: int
     channels: int
     images: dict[str, object]
@@ -184,30 +183,26 @@ def data_path(task: str) -> str:
 
 
 def data_settings(config: Config, task: str) -> DataSettings:
-    """What decides the prepared images of `task`. Where downloads are kept does not count."""
+    """What decides the prepared images of `task`: not what it is called, nor where downloads are kept."""
     found = task_of(config, task)
     images = found.images.model_dump(mode="json", exclude={"root", "workers"})
-    return DataSettings(task=task, title=found.title, classes=found.classes, channels=len(found.mean), images=images)
+    return DataSettings(task=task, classes=found.classes, channels=len(found.mean), images=images)
 
 
 def original_settings(config: Config, original: OriginalCell) -> OriginalSettings:
-    """What decides an original: its data, its architecture and its recipe."""
+    """What decides an original: data, architecture and recipe; of an imported one its weights stand for the recipe."""
     task, network = task_of(config, original.task), network_of(config, original.task, original.network)
     if original.name not in config.originals:
         raise NernError(f"unknown original {original.name!r}: the configuration has {_names(config.originals)}")
+    layers = (config.original, task.original, network.original, config.originals[original.name])
+    recipe = layered(f"originals.{original.name}", *layers)
     return OriginalSettings(
         data=data_settings(config, original.task),
         mean=task.mean,
         std=task.std,
         augmentation=task.augmentation.model_dump(mode="json"),
         architecture=_architecture(network),
-        recipe=layered(
-            f"originals.{original.name}",
-            config.original,
-            task.original,
-            network.original,
-            config.originals[original.name],
-        ),
+        recipe=recipe if recipe.weights is None else Original(weights=recipe.weights),
     )
 
 

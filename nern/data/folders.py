@@ -46,11 +46,11 @@ class Listing:
         return self.root / os.fsdecode(self.files[index].item())
 
 
-def list_folder(root: Path, where: str) -> Listing:
-    """List a split. Hidden entries and files that are no images are passed over; links are followed.
+def list_classes(root: Path, where: str) -> list[str]:
+    """The names of a split's sub-folders, sorted as text: torchvision's order of classes.
 
     Raises:
-        NernError: the folder is missing or has no classes, or a class has no images.
+        NernError: the folder is missing or has no classes.
     """
     try:
         classes = sorted(e.name for e in os.scandir(root) if e.is_dir() and not e.name.startswith("."))
@@ -58,6 +58,16 @@ def list_folder(root: Path, where: str) -> Listing:
         raise NernError(f"{where}: {root}: cannot be listed ({error.strerror}); give an existing folder") from None
     if not classes:
         raise NernError(f"{where}: {root}: has no sub-folders; put each class's images into a folder of its own")
+    return classes
+
+
+def list_folder(root: Path, where: str) -> Listing:
+    """List a split. Hidden entries and files that are no images are passed over; links are followed.
+
+    Raises:
+        NernError: the folder is missing or has no classes, or a class has no images.
+    """
+    classes = list_classes(root, where)
     files: list[bytes] = []
     labels: list[int] = []
     skip = len(str(root)) + 1

@@ -1,5 +1,8 @@
 """Images in parquet files, in the layout of the Hugging Face hub: a column of encoded images, a column of labels."""
 
+import contextlib
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,27 @@ def read_parquet(images: ParquetImages, where: str, channels: int) -> Splits:
     return splits
 
 
+def label_names(path: Path, column: str, where: str) -> list[str]:
+    """The names that the Hugging Face hub keeps in a file's schema for a column of labels; empty if there are none."""
+    with _opened(path, where) as file:
+        try:
+            feature = json.loads((file.schema_arrow.metadata or {})[b"huggingface"])["info"]["features"][column]
+            return [str(name) for name in feature["names"]]
+        except (ValueError, KeyError, TypeError):
+            return []
+
+
+@contextlib.contextmanager
+def _opened(path: Path, where: str) -> Iterator[Any]:
+    """A parquet file; what is wrong with it ends in one sentence."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NernError(f"{where}: {path}: cannot be read as parquet ({reason}); give an existing file") from None
+
+
 def _stack(decoded: list[Pixels]) -> Tensor:
     return torch.from_numpy(np.stack(decoded))
 
@@ -44,22 +68,18 @@ def _read_file(
     path: Path, images: ParquetImages, where: str, channels: int, decoded: list[Pixels], labels: list[int]
 ) -> None:
     """Append one file's images and labels. Row groups are read one at a time: encoded bytes never pile up."""
-    try:
-        with pq.ParquetFile(path) as file:
-            _check_columns(file.schema_arrow, images, f"{where}: {path}")
-            row = 0
-            for batch in file.iter_batches(batch_size=4096, columns=[images.image_column, images.label_column]):
-                contents = _contents(batch.column(images.image_column))
-                for content, label in zip(contents, batch.column(images.label_column).to_pylist(), strict=True):
-                    place = f"{where}: {path}: row {row}"
-                    decoded.append(_one(content, channels, place, decoded))
-                    if label is None:
-                        raise NernError(f"{place}: column {images.label_column!r} is empty; every image needs a label")
-                    labels.append(label)
-                    row += 1
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NernError(f"{where}: {path}: cannot be read as parquet ({reason}); give an existing file") from None
+    with _opened(path, where) as file:
+        _check_columns(file.schema_arrow, images, f"{where}: {path}")
+        row = 0
+        for batch in file.iter_batches(batch_size=4096, columns=[images.image_column, images.label_column]):
+            contents = _contents(batch.column(images.image_column))
+            for content, label in zip(contents, batch.column(images.label_column).to_pylist(), strict=True):
+                place = f"{where}: {path}: row {row}"
+                decoded.append(_one(content, channels, place, decoded))
+                if label is None:
+                    raise NernError(f"{place}: column {images.label_column!r} is empty; every image needs a label")
+                labels.append(label)
+                row += 1
 
 
 def _check_columns(schema: Any, images: ParquetImages, where: str) -> None:

@@ -4,7 +4,7 @@ Loading maps a file into memory and checks that it is the one of the manifest, b
 header; reading 154 MB only to hash them again is left to `verify`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,9 @@ class Manifest:
     """What `data.json` says of a task's images."""
 
     fingerprint: str
-    title: str
     classes: int
+    class_names: list[str]
+    """In the order of the labels; empty if the source has none."""
     shape: tuple[int, int, int]
     streaming: bool
     counts: dict[str, int]
@@ -50,8 +51,14 @@ def _file(folder: Path, split: Split) -> Path:
     return folder / f"{split}.safetensors"
 
 
-def write(folder: Path, splits: Splits, settings: DataSettings) -> None:
+def write(folder: Path, splits: Splits, settings: DataSettings, class_names: Sequence[str] = ()) -> None:
     """Check and write both splits, then the manifest: without it the folder counts as unfinished.
+
+    Args:
+        folder: of the task's images.
+        splits: both, as their source has them.
+        settings: what decides them.
+        class_names: in the order of the labels, where the source has them.
 
     Raises:
         NernError: the splits do not fit the task, or the folder cannot be written.
@@ -67,7 +74,7 @@ def write(folder: Path, splits: Splits, settings: DataSettings) -> None:
         checkpoint.write_tensors(path, {"images": images, "labels": labels}, metadata)
         sha256[split], content[split], counts[split] = files.sha256(path), _header(path)["sha256"], len(labels)
     shape = tuple(splits["train"][0].shape[1:])
-    write_manifest(folder, settings, shape, counts, sha256, content, streaming=False)
+    write_manifest(folder, settings, class_names, shape, counts, sha256, content, streaming=False)
 
 
 def discard_manifest(folder: Path) -> None:
@@ -81,6 +88,7 @@ def discard_manifest(folder: Path) -> None:
 def write_manifest(
     folder: Path,
     settings: DataSettings,
+    class_names: Sequence[str],
     shape: tuple[int, ...],
     counts: Mapping[Split, int],
     sha256: Mapping[Split, str],
@@ -91,9 +99,9 @@ def write_manifest(
     """Write `data.json`."""
     value = {
         "task": settings.task,
-        "title": settings.title,
         "fingerprint": fingerprint(settings),
         "classes": settings.classes,
+        "class_names": list(class_names),
         "shape": list(shape),
         "streaming": streaming,
         "counts": dict(counts),
@@ -124,8 +132,8 @@ def _parse(value: dict[str, Any]) -> Manifest:
     channels, height, width = map(int, value["shape"])
     return Manifest(
         fingerprint=str(value["fingerprint"]),
-        title=str(value["title"]),
         classes=int(value["classes"]),
+        class_names=[str(name) for name in value["class_names"]],
         shape=(channels, height, width),
         streaming=bool(value["streaming"]),
         counts={split: int(value["counts"][split]) for split in SPLITS},

@@ -3,6 +3,7 @@
 A split is `(images, labels)`: uint8 [n, C, H, W] and int64 [n]. Nothing is normalized or augmented here.
 """
 
+from nern.config import expand
 from nern.data.splits import Splits
 from nern.settings import DigitsImages, FolderImages, Images, ParquetImages
 
@@ -35,3 +36,24 @@ def read_source(images: Images, where: str, channels: int = 3, classes: int | No
     from nern.data.torchvision_sets import read_torchvision
 
     return read_torchvision(images, where)
+
+
+def class_names(images: Images, where: str) -> list[str]:
+    """What the classes are called, in the order of their labels; empty if the source does not say.
+
+    Raises:
+        NernError: as `read_source`.
+    """
+    if isinstance(images, DigitsImages):
+        return [str(digit) for digit in range(10)]
+    if isinstance(images, ParquetImages):
+        from nern.data.parquet import label_names
+
+        return label_names(expand(images.train[0], f"{where}.train"), images.label_column, f"{where}.train")
+    if isinstance(images, FolderImages):
+        from nern.data.folders import list_classes
+
+        return list_classes(expand(images.train, f"{where}.train"), f"{where}.train")
+    from nern.data.torchvision_sets import label_names as torchvision_names
+
+    return torchvision_names(images, where)

@@ -39,6 +39,14 @@ def read_torchvision(images: TorchvisionImages, where: str) -> Splits:
     return splits
 
 
+def label_names(images: TorchvisionImages, where: str) -> list[str]:
+    """What torchvision calls the classes; arguments and errors as of `read_torchvision`."""
+    kind = getattr(import_torchvision().datasets, images.dataset)
+    root = expand(images.root, f"{where}.root")
+    with _locked(root):
+        return [str(name) for name in _open(kind, root, False, images.dataset, where).classes]
+
+
 def _open(kind: Any, root: Path, train: bool, name: str, where: str) -> Any:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)

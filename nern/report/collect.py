@@ -37,7 +37,7 @@ COUNTS = (
     "test_images",
 )
 AMOUNTS = ("divergence", "weight_rmse", "relative_error", "ratio", "packed_ratio")
-TEXTS = ("original", "data", "data_note", "device", "fingerprint", "git_commit")
+TEXTS = ("original", "device", "fingerprint", "git_commit")
 MAPPINGS = ("code", "versions")
 
 LARGEST = 2**63
@@ -56,7 +56,7 @@ COLUMNS: dict[str, str] = {
     **dict.fromkeys(COUNTS[:-2], "Int64"),
     **dict.fromkeys(("ratio", "packed_ratio"), "float64"),
     **dict.fromkeys(("iterations", "test_images"), "Int64"),
-    **dict.fromkeys(("data", "data_note", "device", "fit_device"), "str"),
+    **dict.fromkeys(("device", "fit_device"), "str"),
     "wall_seconds": "float64",
     **dict.fromkeys(("fingerprint", "original_sha256", "code", "versions", "git_commit"), "str"),
 }

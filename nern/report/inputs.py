@@ -1,8 +1,28 @@
-"""Which files a table is made of. The Snakefile asks, so nothing heavy is imported."""
+"""What tables and figures are made of. The Snakefile asks, so nothing heavy is imported."""
 
-from nern.config import Config
-from nern.matrix import COMPUTED_TABLES, FRONTIER, Cell, frontier_inputs, table_cells
+from nern.config import Config, fingerprint
+from nern.matrix import (
+    COMPUTED_TABLES,
+    FRONTIER,
+    Cell,
+    figure_settings,
+    frontier_inputs,
+    frontier_of,
+    table_cells,
+    table_of,
+    task_of,
+)
 from nern.report.published import comparable_cells
+from nern.report_settings import CellsFigure, Frontier, TableFigure
+from nern.settings import Settings
+
+
+class _Shown(Settings):
+    """What is shown besides the numbers of cells: settings, and what the data are called."""
+
+    settings: list[dict[str, object]]
+    title: str = ""
+    note: str = ""
 
 
 def table_inputs(config: Config, name: str) -> list[str]:
@@ -19,3 +39,22 @@ def _cells(config: Config, name: str) -> list[Cell]:
 def metrics_of(cells: list[Cell]) -> list[str]:
     """The files that a table of these cells is made of."""
     return [f"{cell.path}/metrics.json" for cell in cells]
+
+
+def table_fingerprint(config: Config, name: str) -> str:
+    """Of all that a table shows besides its cells; NernError with the known names if there is none."""
+    if name in COMPUTED_TABLES:
+        return ""
+    table = frontier_of(config, name) if name.startswith(FRONTIER) else table_of(config, name)
+    task = task_of(config, table.task)
+    return fingerprint(_Shown(settings=[table.model_dump()], title=task.title, note=task.note))
+
+
+def figure_fingerprint(config: Config, name: str) -> str:
+    """Of all that a figure shows besides its cells; NernError with the known names if there is none."""
+    figure = figure_settings(config, name)
+    settings, task = [figure.model_dump()], figure.task if isinstance(figure, CellsFigure | Frontier) else None
+    if isinstance(figure, TableFigure):
+        table = table_of(config, figure.table)
+        settings, task = [*settings, table.model_dump()], table.task
+    return fingerprint(_Shown(settings=settings, title=task_of(config, task).title if task else ""))

@@ -8,7 +8,7 @@ from nern.report import formats, published
 from nern.report.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 from nern.report.document import Note
 from nern.report.entries import Entries, Entry
-from nern.settings import Protocol
+from nern.settings import Protocol, Task
 
 INSIDE = "The published value lies inside the interval."
 
@@ -65,13 +65,16 @@ def _commits(part: pd.DataFrame) -> str:
     return f"{'commit' if len(commits) == 1 else 'commits'} {formats.listed(commits)}"
 
 
-def general(frame: pd.DataFrame, entries: Entries, code: Code, protocols: Mapping[str, Protocol]) -> list[Note]:
+def general(
+    frame: pd.DataFrame, entries: Entries, code: Code, task: Task, protocols: Mapping[str, Protocol]
+) -> list[Note]:
     """The notes that concern the whole table.
 
     Args:
         frame: the table's long frame.
         entries: the same, by row and column group.
         code: the versions that its cells come from.
+        task: its data.
         protocols: of its variants.
     """
     done = frame[frame["status"] == DONE]
@@ -83,7 +86,7 @@ def general(frame: pd.DataFrame, entries: Entries, code: Code, protocols: Mappin
         return [*rules, _cells(frame)]
     return [
         *rules,
-        _data(done),
+        _data(done, task),
         _protocol(done, protocols),
         _published(done, entries),
         Note(
@@ -104,11 +107,10 @@ def _interval(entries: Entries) -> Note:
     return Note("Interval", text + " One seed gives no interval." * any(entry.n == 1 for entry in entries))
 
 
-def _data(done: pd.DataFrame) -> Note:
-    parts = []
-    for (data, note, images), _ in done.groupby(["data", "data_note", "test_images"], sort=False):
-        parts.append(f"{data}, {images:,} test images" + (f" ({note})" if note else ""))
-    return Note("Data", "; ".join(parts) + ".")
+def _data(done: pd.DataFrame, task: Task) -> Note:
+    """What the configuration calls the data now: no metrics file keeps a name that has changed since."""
+    counts = " or ".join(f"{images:,}" for images in dict.fromkeys(done["test_images"]))
+    return Note("Data", f"{task.title}, {counts} test images" + (f" ({task.note})." if task.note else "."))
 
 
 def _protocol(done: pd.DataFrame, protocols: Mapping[str, Protocol]) -> Note:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nern import files
 from nern.config import Config, fingerprint
-from nern.matrix import FRONTIER, fit_settings, protocol_of, table_cells, table_of
+from nern.matrix import FRONTIER, fit_settings, protocol_of, table_cells, table_of, task_of
 from nern.report import comparison, details, formats, notes, partial, sizes, summary
 from nern.report.collect import collect, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Marks, Text
@@ -66,9 +66,8 @@ def build(config: Config, name: str, frame: pd.DataFrame) -> Document:
     protocols = {cell.variant: protocol_of(config, cell) for cell in table_cells(config, name)}
     entries, code, marks = Entries(frame, table), notes.Code(frame), Marks()
     columns, rows = _Headline(entries, code, marks).grid()
-    grids = [
-        Grid(table.title, columns, rows, notes.general(frame, entries, code, protocols), keys=2, marked=marks.notes)
-    ]
+    general = notes.general(frame, entries, code, task_of(config, table.task), protocols)
+    grids = [Grid(table.title, columns, rows, general, keys=2, marked=marks.notes)]
     if any(entry.n for entry in entries):
         grids.append(details.grid(frame, entries))
     compared = comparison.grid(frame, table.columns, entries.titles)

@@ -13,8 +13,7 @@ from torch import Tensor
 from nern import files
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches
-from nern.data.prepared import read_manifest
-from nern.matrix import Cell, data_path, original_of, task_of
+from nern.matrix import Cell, original_of
 from nern.stages import history
 from nern.stages.accuracy import TEST_BATCH, predict
 from nern.stages.artifacts import TrainedOriginal, load_predictions, rebuild
@@ -64,7 +63,6 @@ def measure(config: Config, cell: Cell, threads: int) -> dict[str, Any]:
     learnable_bytes = fitted.layout.parameters * FLOAT_BYTES
     permutation_bytes = math.ceil(fitted.permutation.overhead_bits / 8)
     total = parameters * FLOAT_BYTES + permutation_bytes
-    task = task_of(config, cell.task)
     metrics: dict[str, Any] = {
         "cell": cell.path,
         "task": cell.task,
@@ -94,8 +92,6 @@ def measure(config: Config, cell: Cell, threads: int) -> dict[str, Any]:
         "packed_ratio": packed_bytes / original_bytes,
         "iterations": fitted.record["iterations"],
         "test_images": len(after.labels),
-        "data": read_manifest(Path(data_path(cell.task))).title,
-        "data_note": task.note,
         "device": device_name(device),
         "fit_device": fitted.record["device"],
         "fingerprint": fingerprint(fitted.settings),

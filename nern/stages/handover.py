@@ -13,7 +13,7 @@ from typing import Any
 from nern import files
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import Cell, data_path, fit_settings, original_of, task_of
+from nern.matrix import Cell, data_path, fit_settings, original_of
 from nern.provenance import code_digest, git_commit, versions
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,6 @@ def _key(config: Config, cell: Cell) -> str:
     ]
     decides = [
         fingerprint(fit_settings(config, cell)),
-        fingerprint(task_of(config, cell.task)),
         config.execution.device,
         code_digest("nern.stages.evaluate"),
         git_commit(),

@@ -11,7 +11,7 @@ from nern.config import Config
 from nern.data import prepared
 from nern.data.decoding import check_channels
 from nern.data.folders import list_splits, listing_digest
-from nern.data.sources import read_source
+from nern.data.sources import class_names, read_source
 from nern.matrix import DataSettings, data_path, data_settings, task_of
 from nern.settings import FolderImages
 
@@ -33,7 +33,7 @@ def run(config: Config, task: str) -> None:
         else:
             splits = read_source(found.images, where, settings.channels, settings.classes)
             log.info("%s: writing %s", task, folder)
-            prepared.write(folder, splits, settings)
+            prepared.write(folder, splits, settings, class_names(found.images, where))
     counts = prepared.read_manifest(folder).counts
     log.info("%s: %s images in %s", task, " and ".join(f"{n} {split}" for split, n in counts.items()), folder)
 
@@ -45,4 +45,5 @@ def _list(images: FolderImages, folder: Path, settings: DataSettings, where: str
     digests = {split: listing_digest(listing) for split, listing in listings.items()}
     counts = {split: len(listing) for split, listing in listings.items()}
     shape = (settings.channels, images.size, images.size)
-    prepared.write_manifest(folder, settings, shape, counts, digests, {}, streaming=True)
+    names = listings["train"].classes
+    prepared.write_manifest(folder, settings, names, shape, counts, digests, {}, streaming=True)

@@ -69,7 +69,7 @@ def encoded(image: torch.Tensor | np.ndarray, kind: str = "PNG") -> bytes:
 
 
 def settings_of(classes: int = 10, channels: int = 3) -> DataSettings:
-    return DataSettings(task="t", title="T", classes=classes, channels=channels, images={"source": "test"})
+    return DataSettings(task="t", classes=classes, channels=channels, images={"source": "test"})
 
 
 def some_splits(train: int = 20, test: int = 6) -> dict:

@@ -77,8 +77,6 @@ def metrics_of(cell: Cell, /, **changes: Any) -> dict[str, Any]:
         "packed_ratio": 9 / 20,
         "iterations": 70_000,
         "test_images": 10_000,
-        "data": "CIFAR-10",
-        "data_note": "",
         "device": "CPU (a processor)",
         "fit_device": "CPU (a processor)",
         "fingerprint": "f" * 16,
@@ -142,19 +140,21 @@ def cells_of(table: Table, seeds: int = 4) -> list[Cell]:
     return table_cells(config, "t")
 
 
+NETWORK = {"architecture": "cifar-resnet", "depth": 20}
+TASK: dict[str, Any] = {
+    "title": "CIFAR-10",
+    "classes": 10,
+    "images": {"source": "torchvision", "dataset": "CIFAR10"},
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "networks": {"resnet20": NETWORK, "resnet56": NETWORK | {"depth": 56}},
+}
+
+
 def configuration(**changes: Any) -> Config:
     """A small configuration with every task, network and variant that the tests name."""
-    network = {"architecture": "cifar-resnet", "depth": 20}
-    task = {
-        "title": "CIFAR-10",
-        "classes": 10,
-        "images": {"source": "torchvision", "dataset": "CIFAR10"},
-        "mean": [0.5, 0.5, 0.5],
-        "std": [0.5, 0.5, 0.5],
-        "networks": {"resnet20": network, "resnet56": network | {"depth": 56}},
-    }
     values = {
-        "tasks": {"cifar10": task, "own": task},
+        "tasks": {"cifar10": TASK, "own": TASK},
         "variants": {"base": {}, "decoupled": {"distillation": {}}, "authors-2023": {}},
         "tables": {"t": TABLE.model_dump()},
     }
@@ -293,8 +293,8 @@ class TestCollect:
             ({"permutation_bytes": 1}, "its sizes contradict"),
             ({"ratio": 0.1}, "its ratio"),
             ({"packed_ratio": 0.1}, "its packed ratio"),
-            ({"data": 3}, "data must be a text"),
-            ({"data": "a\x00b"}, "data must be a text"),
+            ({"device": 3}, "device must be a text"),
+            ({"device": "a\x00b"}, "device must be a text"),
             ({"code": "abc"}, "code must be an object"),
             ({"versions": {"torch": 2}}, "versions must be an object"),
             ({"inputs": {"network.safetensors": "abc"}}, "inputs must be an object of SHA-256"),
@@ -457,7 +457,7 @@ class TestTable:
 
     def test_rules_data_and_device_are_named(self, tmp_path: Path) -> None:
         note = "center crops of 224 pixels"
-        text = markdown_of(frame_of(tmp_path, TABLE, data_note=note, iterations=1200))
+        text = markdown_of(frame_of(tmp_path, TABLE, iterations=1200), TABLE, tasks={"cifar10": TASK | {"note": note}})
         for words in (
             "last iterate",
             "95 % confidence interval",
@@ -551,7 +551,8 @@ class TestTable:
     def test_a_document_of_hostile_words_is_whole(self, tmp_path: Path) -> None:
         hostile = "<script>|a_b_|`c`*d* \\ ${}&#%~^ [e](f) 数"
         table = TABLE.model_copy(update={"title": hostile})
-        texts = render(built(frame_of(tmp_path, table, data=hostile, data_note=hostile), table))
+        task = TASK | {"title": hostile, "note": hostile}
+        texts = render(built(frame_of(tmp_path, table), table, tasks={"cifar10": task}))
         assert texts[".html"].count("<script>") == 1 and "\\<script\\>" in texts[".md"]
         assert r"\$\{\}\&\#\%\textasciitilde{}\textasciicircum{}" in texts[".tex"] and "{[}U+6570]" in texts[".tex"]
 

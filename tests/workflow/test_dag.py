@@ -95,6 +95,8 @@ def test_forcing_a_cell_reruns_it_alone(run):
         ({"execution": {"save_every": 5}}, {}),
         ({"variants": {"base": {"training": {"iterations": 5}}}}, {}),
         ({"tables": {"digits": {"title": "Another title"}}}, {"table": 1}),
+        ({"tasks": {"digits": {"title": "Another title"}}}, {"table": 1}),
+        ({"tasks": {"digits": {"note": "Another note"}}}, {"table": 1}),
         (
             {"tasks": {"digits": {"original": {"lr": 0.05}}}},
             {"train_original": 1, "permute": 3, "fit": 6, "evaluate": 6, "table": 1},

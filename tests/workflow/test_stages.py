@@ -123,15 +123,15 @@ def test_a_fit_hands_over_the_metrics_that_an_evaluation_of_its_own_would_write(
     assert handed_over == Path(CELL, "metrics.json").read_bytes() == alone
 
 
-@pytest.mark.parametrize("change", ["note", "predictor", "damage"])
+@pytest.mark.parametrize("change", ["setting", "predictor", "damage"])
 def test_what_was_handed_over_is_not_accepted_after_a_change(run, change, capsys):
     assert nern("fit", CELL) == 0
     content = files.read_json(Path(CELL, "evaluation.json"))
     content["metrics"]["accuracy"] = 12.5
     files.write_json(Path(CELL, "evaluation.json"), content)
-    if change == "note":
+    if change == "setting":
         tiny = yaml.safe_load(Path("tiny.yaml").read_text())
-        tiny["tasks"]["digits"]["note"] = "another"
+        tiny["execution"] = {"device": "auto"}
         Path("tiny.yaml").write_text(yaml.safe_dump(tiny))
     elif change == "predictor":
         assert nern("fit", CELL.replace("seed0", "seed1")) == 0

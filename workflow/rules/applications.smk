@@ -61,9 +61,12 @@ rule importance:
         f"{CELL}/importance.json",
     params:
         path=lambda wildcards: cell_of(wildcards).path,
-        settings=lambda wildcards: fingerprint(
-            checked(matrix.figure_settings, "weight_importance")
-        ),
+        layer=lambda wildcards: checked(
+            matrix.figure_settings, "weight_importance"
+        ).layer,
+        images=lambda wildcards: checked(
+            matrix.figure_settings, "weight_importance"
+        ).images,
         code=code_digest("nern.stages.importance"),
     log:
         f"logs/{CELL.removeprefix('results/')}/importance.log",

@@ -11,7 +11,7 @@ from nern.config import fingerprint
 from nern.config import read as read_config
 from nern.errors import NernError
 from nern.provenance import code_digest
-from nern.report.inputs import table_inputs
+from nern.report.inputs import figure_fingerprint, table_fingerprint, table_inputs
 
 
 wildcard_constraints:
@@ -132,14 +132,6 @@ def fitted_inputs(wildcards):
     }
 
 
-def table_fingerprint(config, name):
-    """Of all that a table shows besides its cells."""
-    if name in matrix.COMPUTED_TABLES:
-        return fingerprint(config) if name == "summary" else ""
-    if name.startswith(matrix.FRONTIER):
-        return fingerprint(matrix.frontier_of(config, name)) + fingerprint(config.compression)
-    table = matrix.table_of(config, name)
-    return fingerprint(table) + fingerprint(matrix.task_of(config, table.task))
 
 
 def table_files(name):

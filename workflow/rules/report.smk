@@ -33,9 +33,7 @@ rule figure:
         ),
         multiext("figures/{figure}", ".png", ".csv"),
     params:
-        settings=lambda wildcards: fingerprint(
-            checked(matrix.figure_settings, wildcards.figure)
-        ),
+        settings=lambda wildcards: checked(figure_fingerprint, wildcards.figure),
         code=code_digest("nern.report.figures.write"),
     log:
         "logs/figures/{figure}.log",

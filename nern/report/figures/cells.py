@@ -8,7 +8,7 @@ import pandas as pd
 from nern import files
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import COMPRESSION, figure_cells, fit_settings
+from nern.matrix import COMPRESSION, figure_cells, fit_settings, task_of
 from nern.report.collect import DONE, collect
 
 
@@ -23,7 +23,7 @@ def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str
     done = frame[frame["status"] == DONE].reset_index(drop=True)
     if done.empty:
         raise NernError(f"figures.{name}: none of its {len(cells)} fits is done; run: snakemake figures/{name}.svg")
-    data = "; ".join(dict.fromkeys(done["data"]))
+    data = task_of(config, cells[0].task).title
     note = f"{data}; {len(done)} of {len(cells)} fits"
     iterations = sorted({int(count) for count in done["iterations"]})
     return done, f"{note}, {' or '.join(f'{count:,}' for count in iterations)} iterations"

@@ -29,8 +29,8 @@ def draw(data: pd.DataFrame, title: str) -> Figure:
             axes.set_title(network)
             axes.set_xlabel("bytes of the learnable weights (KiB)")
             axes.set_ylabel(label)
-    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
-    handles = {text: handle for each in pairs for handle, text in each}
+    legends = [axes.get_legend_handles_labels() for axes in figure.axes]
+    handles = {text: handle for each in legends for handle, text in zip(*each, strict=True)}
     figure.legend(handles.values(), handles.keys(), fontsize=8, loc="outside right center")
     figure.suptitle(title, fontsize=10)
     images = " or ".join(f"{int(count):,}" for count in dict.fromkeys(done["test_images"]))

@@ -15,9 +15,9 @@ from nern.report.frontier.points import PREDICTOR, WEIGHTS, frame
 NOTES = [
     Note(
         "Bytes",
-        "all that the learnable weights need, from bytes that were written, read back and decoded: coded numbers, tables "
-        "(scales and centers) and the coded permutation. What all ways to store them share is not counted: normalization, "
-        "classifier, other convolutions. Bits: of each learnable weight. Ratio: to 32-bit floats.",
+        "all that the learnable weights need, from bytes that were written, read back and decoded: coded numbers, "
+        "tables (scales and centers) and the coded permutation. What all ways to store them share is not counted: "
+        "normalization, classifier, other convolutions. Bits: of each learnable weight. Ratio: to 32-bit floats.",
     ),
     Note(
         "Lost",
