@@ -8,8 +8,8 @@ The paper predicts every kernel in every step and lets only a sample of them pas
   kernel, is its error divided by the global RMSE; that one number comes from a table of each kernel's squared error
   when it was last sampled. The table starts exact, and every kernel is seen again after a few steps.
 
-L_recon is a root, with a kink where the reconstruction is perfect. Its gradient there is 0, the least subgradient, and so
-it is wherever the error is only rounding: else the step would have full length and a direction of chance.
+L_recon is a root, with a kink where the reconstruction is perfect. Its gradient there is 0, the least subgradient, and
+so it is wherever the error is only rounding: else the step would have full length and a direction of chance.
 """
 
 import math
