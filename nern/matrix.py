@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from nern.config import Config, layered
+from nern.config import Config, layered, recipe_of
 from nern.errors import NernError
 from nern.provenance import architecture_digest
 from nern.report_settings import CellsFigure, KernelsFigure, Table, TableFigure
@@ -162,7 +162,11 @@ def data_settings(config: Config, task: str) -> DataSettings:
 
 
 def original_settings(config: Config, original: OriginalCell) -> OriginalSettings:
-    """What decides an original: its data, its architecture and its recipe."""
+    """What decides an original: its data, its architecture and its recipe.
+
+    Raises:
+        NernError: a name is unknown, or the original has weights to import and a recipe to train by.
+    """
     task, network = task_of(config, original.task), network_of(config, original.task, original.network)
     if original.name not in config.originals:
         raise NernError(f"unknown original {original.name!r}: the configuration has {_names(config.originals)}")
@@ -172,7 +176,7 @@ def original_settings(config: Config, original: OriginalCell) -> OriginalSetting
         std=task.std,
         augmentation=task.augmentation.model_dump(mode="json"),
         architecture=_architecture(network),
-        recipe=layered(config.original, task.original, network.original, config.originals[original.name]),
+        recipe=recipe_of(config, original.task, original.network, original.name),
     )
 
 

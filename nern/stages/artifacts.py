@@ -145,8 +145,8 @@ def rebuild(module: nn.Module, layers: list[str], weights: list[Tensor]) -> None
     for name, weight in zip(layers, weights, strict=True):
         weight_of(module, name).copy_(weight)
     for name, weight in zip(layers, weights, strict=True):
-        there = weight_of(module, name)
-        if not torch.equal(there.nan_to_num(), weight.to(there).nan_to_num()):
+        there = weight_of(module, name).to(weight)
+        if not torch.equal(there.nan_to_num(), weight.nan_to_num()):
             raise NernError(f"{name}: cannot keep what is written into its weight; give each layer a weight of its own")
 
 
