@@ -96,6 +96,34 @@ def layered(where: str, *layers: Model) -> Model:
         raise NernError(_sentence(error, where)) from None
 
 
+def recipe_of(config: Config, task: str, network: str, name: str) -> Original:
+    """How a named original of a network comes about.
+
+    Weights to import leave a recipe of all tasks, or of what is more general than they are, to the originals without
+    weights. One beside the weights, or more particular, would be ignored.
+
+    Raises:
+        NernError: there is such a recipe.
+    """
+    layers = {
+        "original": config.original,
+        f"tasks.{task}.original": config.tasks[task].original,
+        f"tasks.{task}.networks.{network}.original": config.tasks[task].networks[network].original,
+        f"originals.{name}": config.originals[name],
+    }
+    imported = None
+    for where, layer in layers.items():
+        if "weights" in layer.model_fields_set:
+            imported = where if layer.weights is not None else None
+        ignored = sorted(layer.model_fields_set - {"weights"})
+        if imported and ignored and where != "original":
+            raise NernError(
+                f"{where} sets {', '.join(ignored)}, but {imported} sets weights, which are imported and not trained; "
+                f"remove one of them, or set weights: null in {where} to train"
+            )
+    return layered(f"originals.{name}", *layers.values())
+
+
 def fingerprint(settings: BaseModel) -> str:
     """First 16 hexadecimal digits of the SHA-256 of the settings as canonical JSON."""
     text = json.dumps(settings.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)

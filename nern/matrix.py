@@ -13,7 +13,7 @@ from pydantic import Field
 
 from nern.codecs import DISTILLABLE, AnyCodec
 from nern.compression_settings import Stored
-from nern.config import Config, layered
+from nern.config import Config, layered, recipe_of
 from nern.errors import NernError
 from nern.provenance import architecture_digest
 from nern.report_settings import CellsFigure, Frontier, KernelsFigure, Table, TableFigure
@@ -190,12 +190,15 @@ def data_settings(config: Config, task: str) -> DataSettings:
 
 
 def original_settings(config: Config, original: OriginalCell) -> OriginalSettings:
-    """What decides an original: data, architecture and recipe; of an imported one its weights stand for the recipe."""
+    """What decides an original: data, architecture and recipe; of an imported one its weights stand for the recipe.
+
+    Raises:
+        NernError: a name is unknown, or the original has weights to import and a recipe to train by.
+    """
     task, network = task_of(config, original.task), network_of(config, original.task, original.network)
     if original.name not in config.originals:
         raise NernError(f"unknown original {original.name!r}: the configuration has {_names(config.originals)}")
-    layers = (config.original, task.original, network.original, config.originals[original.name])
-    recipe = layered(f"originals.{original.name}", *layers)
+    recipe = recipe_of(config, original.task, original.network, original.name)
     return OriginalSettings(
         data=data_settings(config, original.task),
         mean=task.mean,

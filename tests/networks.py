@@ -11,10 +11,11 @@ def randomized(module: nn.Module, seed: int = 0) -> nn.Module:
             for tensor, low, high in (
                 (layer.running_mean, -0.3, 0.3),
                 (layer.running_var, 0.5, 1.5),
-                (layer.weight.data, 0.5, 1.5),
-                (layer.bias.data, -0.3, 0.3),
+                (layer.weight, 0.5, 1.5),
+                (layer.bias, -0.3, 0.3),
             ):
-                tensor.uniform_(low, high, generator=generator)
+                if tensor is not None:
+                    tensor.data.uniform_(low, high, generator=generator)
     return module.eval()
 
 

@@ -9,7 +9,7 @@ Three things make it fast; `nern.method.losses` has the definitions that it must
 - The original runs without a graph, and the factors of batch normalization are applied once, not per image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -52,6 +52,9 @@ class _DistilledMap(torch.autograd.Function):
         """Gradient in b."""
         ours, theirs, ours_factor, theirs_factor = ctx.saved_tensors
         return torch.addcmul(gradient, ours, ours_factor).addcmul_(theirs, theirs_factor), None, None, None, None
+
+
+_distilled: Callable[..., Tensor] = _DistilledMap.apply
 
 
 def _output_gradient(student: Tensor, teacher: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
@@ -138,7 +141,7 @@ def _chunk_gradient(
         # maps of nothing but the images have no gradient to add
         if not maps or not ours.requires_grad:
             return ours
-        return _DistilledMap.apply(ours, maps[index], beta, times[index], features)  # type: ignore[no-any-return, no-untyped-call]
+        return _distilled(ours, maps[index], beta, times[index], features)
 
     with torch.enable_grad():
         logits = network.forward(images, leaves, tap)

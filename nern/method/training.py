@@ -7,6 +7,9 @@ The paper predicts every kernel in every step and lets only a sample of them pas
 - Without distillation, only the sample is predicted. The gradient of the root of the global mean squared error, at a
   kernel, is its error divided by the global RMSE; that one number comes from a table of each kernel's squared error
   when it was last sampled. The table starts exact, and every kernel is seen again after a few steps.
+
+L_recon is a root, with a kink where the reconstruction is perfect. Its gradient there is 0, the least subgradient, and
+so it is wherever the error is only rounding: else the step would have full length and a direction of chance.
 """
 
 import math
@@ -23,6 +26,9 @@ from nern.method.predictor import CoordinateMLP, CoordinateTable
 from nern.method.sampling import Sample, Sampler
 from nern.method.workers import Workers
 from nern.settings import Losses, Phase
+
+ROUNDING = 32
+"""‖W − Ŵ‖₂ up to so many machine epsilons times ‖W‖₂ is rounding; two orders of summation differ by about 4."""
 
 
 class Distiller(Protocol):
@@ -74,6 +80,7 @@ class PredictorStep:
         self.layout, self.target = layout, target
         self.passes = PredictorPass(predictor, table, workers)
         self.mask = layout.mask(target.device)
+        self.rounding = ROUNDING * torch.finfo(target.dtype).eps * target.norm()
         self.errors = self._squared_errors()
 
     def _error(self, predicted: Tensor, indices: Tensor | None = None) -> Tensor:
@@ -92,11 +99,8 @@ class PredictorStep:
     def _reconstruction(self, losses: Losses) -> tuple[Tensor, Tensor]:
         """L_recon, and the factor that turns an error into its gradient."""
         norm, count = self.errors.sum().sqrt(), self.layout.parameters
-        # the smallest float keeps the gradient of a perfect reconstruction 0, not 0/0
-        safe = norm.clamp_min(torch.finfo(norm.dtype).tiny)
-        if losses.form == "text":
-            return norm / count, losses.reconstruction / (count * safe)
-        return norm / math.sqrt(count), losses.reconstruction / (math.sqrt(count) * safe)
+        over = count if losses.form == "text" else math.sqrt(count)
+        return norm / over, torch.where(norm > self.rounding, losses.reconstruction / (over * norm), 0.0)
 
     def reconstruct(self, sample: Sample, losses: Losses) -> StepLosses:
         """A step on L_recon alone: no network is run, and only the sample is predicted."""

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from nern.errors import NernError
+from nern.errors import NernError, one_line
 from nern.networks.activations import activations, input_of, make_pure
-from nern.networks.learnable import weight_of
+from nern.networks.learnable import is_plain, weight_of
 
 Tap = Callable[[int, Tensor], Tensor]
 """Called with the number of a feature map and the map; what it returns takes the map's place."""
@@ -41,6 +41,10 @@ class _Tracer(fx.Tracer):
         self.folded, self.tap = folded.node, tap.node
         return root_fn, [self.root, images]
 
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """A plain convolution of any class stands as one node; one of another forward pass does so nowhere."""
+        return is_plain(m) or (not isinstance(m, nn.Conv2d) and super().is_leaf_module(m, module_qualified_name))
+
 
 class FunctionalNetwork:
     """A network whose learnable convolutions take their weights as arguments, with a tap on every feature map.
@@ -63,13 +67,15 @@ class FunctionalNetwork:
             NernError: the forward pass cannot be traced, or does not run a learnable convolution exactly once.
         """
         self.layers, self.maps, self.sums = list(learnable), list[str](), list[bool]()
-        original, tracer = copy.deepcopy(module).eval(), _Tracer()
+        tracer = _Tracer()
+        for name in self.layers:
+            weight_of(module, name)  # refuses one that cannot be copied, either
         try:
+            original = copy.deepcopy(module).eval()
             traced = fx.GraphModule(original, tracer.trace(original))
         except Exception as error:  # tracing runs the user's forward on proxies: anything can come of it
-            line = " ".join(str(error).split())[:150]
             raise NernError(
-                f"{type(module).__name__} cannot be traced by torch.fx ({line}); "
+                f"{type(module).__name__} cannot be traced by torch.fx ({one_line(error)}); "
                 "its forward must take images alone and not branch on tensors"
             ) from None
         # the traced module has only the layers that run
@@ -166,7 +172,10 @@ class FunctionalNetwork:
             if norm_node is not None:
                 graph.erase_node(norm_node)
             graph.erase_node(node)
+        elsewhere = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
         for name, count in runs.items():
+            if count == 1 and f"{name}.weight" in elsewhere:
+                raise NernError(f"{name}: its weight is also used outside this layer; give what uses it one of its own")
             if count != 1:
                 raise NernError(
                     f"{name}: runs {count} times in a forward pass in evaluation mode, as a torch.nn.Conv2d, but a "

@@ -28,8 +28,30 @@ def learnable_layers(module: nn.Module, *, include: Literal["all"] | list[int] |
     return chosen
 
 
+def is_plain(layer: nn.Module) -> bool:
+    """Whether a module is a Conv2d that computes as torch.nn's does, perhaps under another class."""
+    if not isinstance(layer, nn.Conv2d) or {"forward", "_conv_forward"} & vars(layer).keys():
+        return False
+    return type(layer).forward is nn.Conv2d.forward and type(layer)._conv_forward is nn.Conv2d._conv_forward
+
+
 def weight_of(module: nn.Module, layer: str) -> Tensor:
-    """The weight [F, C / groups, height, width] of one convolution of a network."""
+    """The weight [F, C / groups, height, width] of one convolution of a network: what it computes with, to be written.
+
+    Raises:
+        NernError: the convolution has a forward pass of its own, or makes its weight of other tensors.
+    """
     convolution = module.get_submodule(layer)
-    assert isinstance(convolution, nn.Conv2d), layer
-    return convolution.weight
+    weight = convolution._parameters.get("weight")
+    if weight is None:
+        raise NernError(
+            f"{layer}: its weight is no parameter but made of others (by a parametrization, weight or spectral "
+            "normalization, or a pruning mask), so that no predicted weight can be written; make it one, say by "
+            "torch.nn.utils.parametrize.remove_parametrizations, or leave its size out of `learnable`"
+        )
+    if not is_plain(convolution):
+        raise NernError(
+            f"{layer}: {type(convolution).__name__} has a forward pass of its own, which may use its weight in another "
+            "way than torch.nn.Conv2d does; use a torch.nn.Conv2d, or leave its size out of `learnable`"
+        )
+    return weight

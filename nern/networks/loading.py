@@ -1,7 +1,8 @@
 """State dicts from a user's files. Loading never runs code from a file."""
 
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import safetensors
@@ -10,43 +11,61 @@ import torch
 from torch import Tensor, nn
 
 from nern.errors import NernError
-
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-_SYNONYMS = {"linear.": "fc.", ".shortcut.": ".downsample."}
-"""Names that other CIFAR ResNets use for what is called fc and downsample here."""
+from nern.networks.cifar_resnet import CifarResNet
+from nern.networks.foreign import what_it_is
+from nern.networks.naming import named_as, the_one
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors`, `.pt`, `.pth` or `.th` file, without wrapper and `module.` prefix.
+    """The tensors of a safetensors file or of one of `torch.save`, out of the mappings around them.
 
     Raises:
-        NernError: the file is missing, truncated, no state dict, or would run code.
+        NernError: the file is missing, truncated, no state dict, or would run code; or it holds several.
     """
     if not path.is_file():
         raise NernError(f"{path}: there is no such file; give the path of a state dict (.safetensors, .pt or .th)")
     try:
-        if path.suffix == ".safetensors":
+        with path.open("rb") as file:
+            is_safetensors = file.read(9)[8:] == b"{"  # behind the length of its header
+        if is_safetensors:
             loaded: object = safetensors.torch.load_file(path)
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise NernError(
-            f"{path}: holds something else than tensors, which only running its code could load; "
-            "save its state_dict() as .safetensors"
-        ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise NernError(f"{path}: is truncated or no checkpoint ({_line(error)}); fetch it again") from None
-    except safetensors.SafetensorError as error:
-        raise NernError(f"{path}: is truncated or no safetensors file ({error}); fetch it again") from None
-    for wrapper in _WRAPPERS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
-            loaded = loaded[wrapper]
-    if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
+    except (
+        OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError,
+        pickle.UnpicklingError, safetensors.SafetensorError,
+    ) as error:  # fmt: skip
+        raise NernError(f"{path}: {_reason(path, error)}") from None
+    found = dict(_state_dicts(loaded))
+    if not found:
         raise NernError(f"{path}: holds no state dict (names with tensors); save model.state_dict()")
-    tensors = {str(name): value for name, value in loaded.items()}
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    return tensors
+    return found[the_one(found, str(path))]
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Why a file could not be loaded, and what to do."""
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror}); mend it"
+    kind = re.search(r"GLOBAL (\S+)", str(error))
+    if kind is not None:
+        return (
+            f"holds something else than tensors ({kind[1]}), which only running its code could load; "
+            "save its state_dict() as .safetensors"
+        )
+    return f"is {what_it_is(path)}"
+
+
+def _state_dicts(value: object, name: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The state dicts in a checkpoint, by their names in it: mappings of names to tensors, inner ones with a weight."""
+    if not isinstance(value, Mapping):
+        return
+    tensors = {key: each for key, each in value.items() if isinstance(key, str) and isinstance(each, Tensor)}
+    if tensors and len(tensors) == len(value) and (not name or any(tensor.dim() > 1 for tensor in tensors.values())):
+        yield name, tensors
+        return
+    for key, each in value.items():
+        if isinstance(key, str):  # optimizers number their states
+            yield from _state_dicts(each, f"{name}.{key}" if name else key)
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -54,14 +73,15 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
 
     Args:
         module: the network.
-        tensors: its state dict, perhaps under other CIFAR ResNets' names.
+        tensors: its state dict, perhaps behind a prefix or under other names.
         where: the file, for messages.
 
     Raises:
-        NernError: keys are missing or unexpected, a shape differs, or a weight is not finite.
+        NernError: names are missing, unexpected or there twice, a shape or a kind of number differs, or a weight is
+            not finite.
     """
     wanted = module.state_dict()
-    found = {_renamed(name, wanted): value for name, value in tensors.items()}
+    found = named_as(wanted, tensors, where)
     # checkpoints older than PyTorch 0.4.1 do not count batches; nothing reads the count in evaluation mode
     for name in wanted:
         if name.endswith("num_batches_tracked"):
@@ -70,34 +90,33 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
     kind = type(module).__name__
     if missing or unexpected:
         parts = [f"{word} {_few(names)}" for word, names in (("lacks", missing), ("has", unexpected)) if names]
-        hint = ""
-        if any("downsample" in name for name in missing + unexpected):
-            hint = "; for a ResNet with zero-padding shortcuts set shortcut: A, with projections shortcut: B"
-        raise NernError(f"{where}: does not fit {kind}: it {' and '.join(parts)}{hint or '; check the architecture'}")
+        hint = "check the architecture"
+        if isinstance(module, CifarResNet) and all("downsample" in name for name in missing + unexpected):
+            hint = "for a ResNet with zero-padding shortcuts set shortcut: A, with projections shortcut: B"
+        raise NernError(f"{where}: does not fit {kind}: it {' and '.join(parts)}; {hint}")
     for name, value in found.items():
         if value.shape != wanted[name].shape:
             raise NernError(
                 f"{where}: {name} has shape {list(value.shape)}, but {kind} needs {list(wanted[name].shape)}; "
                 "check depth, width and classes"
             )
-        if value.is_floating_point() and not bool(value.isfinite().all()):
+        dense = value.layout == torch.strided and not value.is_quantized
+        if not dense or value.is_floating_point() != wanted[name].is_floating_point():
+            raise NernError(
+                f"{where}: {name} is stored as {_kind(value)}, but {kind} computes with {_kind(wanted[name])}; "
+                "save the weights as plain floating-point numbers"
+            )
+        if value.is_floating_point() and not bool(value.float().isfinite().all()):
             raise NernError(f"{where}: {name} holds NaN or infinity; train or fetch the weights again")
-    module.load_state_dict({name: found[name] for name in wanted})
+    wanted.update(found)  # it knows the versions of its layers, which some of them ask for
+    module.load_state_dict(wanted)
 
 
-def _renamed(name: str, wanted: Mapping[str, Tensor]) -> str:
-    if name in wanted:
-        return name
-    for theirs, ours in _SYNONYMS.items():
-        if theirs in name and name.replace(theirs, ours) in wanted:
-            return name.replace(theirs, ours)
-    return name
+def _kind(tensor: Tensor) -> str:
+    layout = "" if tensor.layout == torch.strided else "sparse "
+    return layout + str(tensor.dtype).removeprefix("torch.")
 
 
 def _few(names: list[str]) -> str:
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

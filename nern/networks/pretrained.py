@@ -4,10 +4,38 @@ import re
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from nern import files
 from nern.errors import NernError
 from nern.networks.torchvision_shim import import_torchvision
+
+
+def transform_as_trained(module: nn.Module, architecture: str, weights: str | None) -> None:
+    """Let a GoogLeNet or Inception that is imported see the images that its weights were trained on.
+
+    torchvision's were trained on images of another mean and variance, to which its own builders let these networks
+    transform what they are given. A file does not say how its weights were trained.
+
+    Args:
+        module: the network; it is changed.
+        architecture: its name in the configuration.
+        weights: to import; None if it is trained.
+
+    Raises:
+        NernError: nobody says whether the images are transformed.
+    """
+    transforming = [part for part in module.modules() if hasattr(part, "transform_input")]
+    if not transforming or weights is None:
+        return
+    if weights.startswith("torchvision:"):
+        for part in transforming:
+            part.transform_input = True  # type: ignore[assignment]
+    elif architecture.startswith("torchvision:"):
+        raise NernError(
+            f"architecture {architecture!r} may transform its images, and {weights} does not say whether it does; "
+            "return it from a function of yours (architecture: package.module:callable) with its transform_input"
+        )
 
 
 def pretrained_file(name: str) -> Path:

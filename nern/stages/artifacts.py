@@ -16,6 +16,7 @@ from nern.matrix import OriginalCell, network_of, original_settings, permutation
 from nern.method.permutation import in_filter_order, overhead_bits
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights
+from nern.networks.pretrained import transform_as_trained
 from nern.networks.zoo import build
 from nern.stages.accuracy import Predictions
 
@@ -39,10 +40,10 @@ class TrainedOriginal:
         return [(w.shape[0], w.shape[1], w.shape[2], w.shape[3]) for w in self.weights]
 
 
-def build_network(config: Config, task: str, network: str) -> nn.Module:
-    """The untrained architecture of a network of the configuration."""
-    settings, found = network_of(config, task, network), task_of(config, task)
-    return build(
+def build_network(config: Config, original: OriginalCell) -> nn.Module:
+    """The architecture of an original, without its weights."""
+    settings, found = network_of(config, original.task, original.network), task_of(config, original.task)
+    module = build(
         settings.architecture,
         classes=found.classes,
         in_channels=len(found.mean),
@@ -50,6 +51,9 @@ def build_network(config: Config, task: str, network: str) -> nn.Module:
         width=settings.width,
         shortcut=settings.shortcut,
     )
+    weights = original_settings(config, original).recipe.weights
+    transform_as_trained(module, settings.architecture, weights)
+    return module
 
 
 def network_file(original: OriginalCell) -> Path:
@@ -69,7 +73,7 @@ def load_original(config: Config, original: OriginalCell) -> TrainedOriginal:
     tensors, metadata = checkpoint.read_tensors(path)
     if metadata.get("fingerprint") != fingerprint(original_settings(config, original)):
         raise NernError(f"{path}: was made with other settings; run: nern train-original {original.path}")
-    module = build_network(config, original.task, original.network)
+    module = build_network(config, original)
     load_weights(module, tensors, str(path))
     learnable = network_of(config, original.task, original.network).learnable
     return TrainedOriginal(module.eval(), learnable_layers(module, include=learnable), files.sha256(path))
@@ -133,9 +137,17 @@ def load_permutation(config: Config, original: OriginalCell, mode: str, trained:
 
 @torch.no_grad()
 def rebuild(module: nn.Module, layers: list[str], weights: list[Tensor]) -> None:
-    """Write weights into the learnable layers of a network: the reconstructed network, all else the original's."""
+    """Write weights into the learnable layers of a network: the reconstructed network, all else the original's.
+
+    Raises:
+        NernError: a layer has other weights afterwards than were written.
+    """
     for name, weight in zip(layers, weights, strict=True):
         weight_of(module, name).copy_(weight)
+    for name, weight in zip(layers, weights, strict=True):
+        there = weight_of(module, name).to(weight)
+        if not torch.equal(there.nan_to_num(), weight.nan_to_num()):
+            raise NernError(f"{name}: cannot keep what is written into its weight; give each layer a weight of its own")
 
 
 def write_predictions(original: OriginalCell, predictions: Predictions, sha256: str) -> None:

@@ -15,6 +15,7 @@ from nern import checkpoint, files
 from nern.config import Config, expand, fingerprint
 from nern.data.batches import LabeledBatches, TestBatches, training_images
 from nern.data.pipeline import completed_epochs, epochs_to_steps
+from nern.data.prepared import read_manifest
 from nern.errors import NernError
 from nern.matrix import OriginalCell, data_path, network_of, original_settings
 from nern.method.smoothness import smoothness_loss
@@ -22,6 +23,7 @@ from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
 from nern.networks.pretrained import pretrained_file
+from nern.networks.probe import probe
 from nern.provenance import code_digest
 from nern.seeding import derive
 from nern.settings import Original
@@ -37,16 +39,24 @@ def run(config: Config, original: OriginalCell) -> None:
     """Write `network.safetensors`, `predictions.safetensors`, `metrics.json` and `train.json` of one original.
 
     Raises:
-        NernError: the weights to import do not fit, the images are missing, or the loss is no longer finite.
+        NernError: the images are missing, the network cannot be learned, the weights to import do not fit, or the loss
+            is no longer finite.
     """
     settings = original_settings(config, original)
     device = start(config.execution, config.execution.threads.train_original)
-    folder = Path(original.path)
+    folder, images = Path(original.path), Path(data_path(original.task))
+    probe(
+        lambda: build_network(config, original),
+        classes=settings.data.classes,
+        shape=read_manifest(images, settings.data).shape,
+        learnable=network_of(config, original.task, original.network).learnable,
+        trained=settings.recipe.weights is None,
+    )
     with files.exclusive(folder):
         tests = TestBatches(config, original.task, batch=TEST_BATCH, device=device, channels_last=True)
-        inputs = {f"{data_path(original.task)}/data.json": files.sha256(Path(data_path(original.task)) / "data.json")}
+        inputs = {f"{images}/data.json": files.sha256(images / "data.json")}
         with _seeded(settings.recipe):
-            module = build_network(config, original.task, original.network)
+            module = build_network(config, original)
         accuracies: list[float] = []
         clock = Run(folder, original.network, 1, save_every=config.execution.save_every)
         if settings.recipe.weights is not None:

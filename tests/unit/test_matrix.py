@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nern.config import fingerprint, parse, read
 from nern.errors import NernError
 from nern.matrix import Cell, OriginalCell, all_cells, check, fit_settings, original_of, original_settings, table_cells
-from nern.settings import MODES
+from nern.settings import MODES, Original
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -101,6 +101,60 @@ def test_a_changed_value_concerns_exactly_its_cells(path, value, concerned):
     assert before.keys() == after.keys()
     for cell in before:
         assert (before[cell] != after[cell]) is concerned(cell), cell
+
+
+LAYERS = {
+    "all": "original",
+    "task": "tasks.cifar10.original",
+    "network": "tasks.cifar10.networks.resnet20.original",
+    "named": "originals.base",
+}
+KEYS = [key for key in Original.model_fields if key != "weights"]
+
+
+def with_originals(**settings):
+    """The recipe of cifar10's resnet20, with some layers of `original` set."""
+    values = copy.deepcopy(SHIPPED)
+    for layer, original in settings.items():
+        place = values
+        for step in LAYERS[layer].split("."):
+            place = place.setdefault(step, {})
+        place.update(original)
+    return parse(values)
+
+
+def recipe(config):
+    return original_settings(config, OriginalCell("cifar10", "resnet20", "base")).recipe
+
+
+@pytest.mark.parametrize("weights", ["task", "network", "named"])
+@pytest.mark.parametrize("other", ["all", "task", "network", "named"])
+@pytest.mark.parametrize("key", KEYS)
+def test_weights_and_a_recipe_of_the_same_place_or_a_more_particular_one_are_refused(weights, other, key):
+    value = {"milestones": [7]}.get(key, 0 if key in ("smoothness", "seed", "momentum", "weight_decay") else 1)
+    layers = {weights: {"weights": "mine.pt"}}
+    layers[other] = layers.get(other, {}) | {key: value}
+    config, order = with_originals(**layers), list(LAYERS)
+    if order.index(other) < order.index(weights):
+        assert recipe(config).weights == "mine.pt"  # a default of the originals that are trained
+        return
+    with pytest.raises(NernError) as caught:
+        check(config)
+    for part in ("tables.cifar10", f"{LAYERS[other]} sets {key}", LAYERS[weights], "weights: null"):
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_null_again_leave_the_recipe():
+    config = with_originals(task={"weights": "mine.pt"}, network={"weights": None, "epochs": 3})
+    assert (recipe(config).weights, recipe(config).epochs) == (None, 3)
+
+
+def test_weights_of_a_network_and_a_regularized_original_of_it_are_refused():
+    values = copy.deepcopy(SHIPPED)
+    values["tasks"]["cifar10"]["networks"]["resnet56"]["original"] = {"weights": "mine.pt"}
+    with pytest.raises(NernError, match=r"tables.smoothness_regularization: originals.smooth-1e-6 sets smoothness"):
+        check(parse(values))
 
 
 def with_architecture(architecture):

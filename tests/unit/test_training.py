@@ -171,6 +171,47 @@ def test_a_perfect_reconstruction_has_no_gradient_and_no_nan():
     assert all(gradient.abs().max() < 1e-3 for gradient in problem.gradients())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("form", ["rmse", "text"])
+@pytest.mark.parametrize("distilled", [False, True])
+def test_an_error_that_is_only_rounding_has_no_gradient(dtype, form, distilled):
+    problem, losses = Problem(dtype=dtype), Losses(alpha=0, beta=0, form=form)
+    step, generator = problem.step, torch.Generator().manual_seed(5)
+    table, layout = step.passes.table, problem.layout
+    perfect = PredictorStep(problem.predictor, table, layout, step.passes.predict(), problem.workers)
+    plain = perfect.passes._forward
+
+    def on_another_processor(indices, values):
+        # every kernel anew, as if all rows at once and a sample of them went through other kernels
+        *inputs, kernels = plain(indices, values)
+        noise = torch.rand(kernels.shape, generator=generator, dtype=dtype) * 2 - 1
+        return [*inputs, kernels * (1 + 4 * torch.finfo(dtype).eps * noise)]
+
+    perfect.mask, perfect.passes._forward = None, on_another_processor
+    for count in (1, 50):  # of one kernel and of many
+        sample = sample_of(problem, count)
+        if distilled:
+            perfect.distill(sample, losses, problem.images, problem.distiller)
+        else:
+            perfect.reconstruct(sample, losses)
+        assert perfect.errors.sum() > 0
+        assert all(gradient.count_nonzero() == 0 for gradient in problem.gradients())
+
+
+def test_a_small_error_above_rounding_has_the_whole_gradient():
+    problem = Problem()
+    rows = problem.step.passes.predict()
+    problem.layout.mask = lambda device: None
+    target = rows * (1 + 1e-12)
+    step = PredictorStep(problem.predictor, problem.step.passes.table, problem.layout, target, problem.workers)
+    everything = torch.arange(len(rows))
+    step.reconstruct(Sample(everything, None), RECONSTRUCTION)
+    # by the chain rule: the output layer's bias gets the sum of the errors over √n · ‖error‖
+    error = rows - target
+    wanted = error.sum(0) / (error.norm() * math.sqrt(problem.layout.parameters))
+    torch.testing.assert_close(problem.predictor.linears[-1].bias.grad, wanted, rtol=1e-2, atol=1e-4)
+
+
 def test_reconstruction_runs_no_network():
     problem = Problem()
     problem.step.reconstruct(sample_of(problem), RECONSTRUCTION)

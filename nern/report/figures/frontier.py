@@ -35,7 +35,7 @@ def draw(data: pd.DataFrame, title: str) -> Figure:
     figure.suptitle(title, fontsize=10)
     images = " or ".join(f"{int(count):,}" for count in dict.fromkeys(done["test_images"]))
     figure.supxlabel(
-        f"{images} test images; means over seeds, with 95 % t-intervals where there are several; dotted gray: the front",
+        f"{images} test images; means over seeds, bars: 95 % t-intervals where there are several; wide gray: the front",
         fontsize=7,
     )
     return figure
