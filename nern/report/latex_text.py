@@ -8,7 +8,7 @@ import unicodedata
 
 
 def _pairs(table: str) -> dict[str, str]:
-    """A character, its command, a character, its command, …"""
+    """Of a table that lists a character and its command, and so on."""
     words = table.split()
     return dict(zip(words[::2], words[1::2], strict=True))
 
@@ -77,13 +77,14 @@ def _piece(cluster: str) -> str:
 
 def _accented(cluster: str) -> str:
     """A Latin letter with one mark for which LaTeX has an accent, or nothing."""
-    letter, *marks = unicodedata.normalize("NFD", cluster)
-    if len(marks) != 1 or not letter.isascii() or not letter.isalpha():
+    decomposed = unicodedata.normalize("NFD", cluster)
+    letter, mark = decomposed[0], decomposed[1:]
+    if not letter.isascii() or not letter.isalpha():
         return ""
-    if marks[0] in BELOW:
-        return rf"\{BELOW[marks[0]]}{{{letter}}}"
+    if mark in BELOW:
+        return rf"\{BELOW[mark]}{{{letter}}}"
     dotless = rf"\{letter}" if letter in "ij" else letter
-    return rf"\{ACCENTS[marks[0]]}{{{dotless}}}" if marks[0] in ACCENTS else ""
+    return rf"\{ACCENTS[mark]}{{{dotless}}}" if mark in ACCENTS else ""
 
 
 def _composed(character: str) -> str:

@@ -14,26 +14,28 @@ from nern.report.latex_text import escape
 from nern.report.render import render
 
 # Commands of LaTeX's kernel in its default encoding (source2e: ltoutenc, fontmath), each with its number of arguments.
-ACCENTS = "` ' ^ ~ = . \" u r H v d c b".split()
-KERNEL = dict.fromkeys(ACCENTS + "textsuperscript textsubscript mathrm mbox".split(), 1) | {"frac": 2}
-KERNEL |= dict.fromkeys(
-    r"""{ } $ & # _ % - , | textbackslash textasciitilde textasciicircum textless textgreater textbar ldots texttrademark
-    copyright textregistered pounds S P dag ddag ss ae AE oe OE o O l L i j
-    alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho varrho sigma
-    varsigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
-    pm mp times div cdot cdots bullet circ ast star neg wedge vee oplus otimes le ge ll gg neq approx simeq cong equiv sim
-    propto infty partial nabla sum prod int surd in notin ni subset subseteq supset supseteq cup cap emptyset forall exists
-    parallel perp langle rangle lfloor rfloor lceil rceil ell leftarrow rightarrow leftrightarrow uparrow downarrow mapsto
-    Leftarrow Rightarrow Leftrightarrow Uparrow Downarrow prime""".split(),
-    0,
+WITH_ARGUMENT = set("`'^~=.\"urHvdcb") | {"textsuperscript", "textsubscript", "mathrm", "mbox"}
+ALONE = set(
+    re.findall(
+        r"\S+",
+        r"""{ } $ & # _ % - , | textbackslash textasciitilde textasciicircum textless textgreater textbar ldots
+        texttrademark copyright textregistered pounds S P dag ddag ss ae AE oe OE o O l L i j
+        alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho varrho
+        sigma varsigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
+        pm mp times div cdot cdots bullet circ ast star neg wedge vee oplus otimes le ge ll gg neq approx simeq cong
+        equiv sim propto infty partial nabla sum prod int surd in notin ni subset subseteq supset supseteq cup cap
+        emptyset forall exists parallel perp langle rangle lfloor rfloor lceil rceil ell leftarrow rightarrow
+        leftrightarrow uparrow downarrow mapsto Leftarrow Rightarrow Leftrightarrow Uparrow Downarrow prime""",
+    )
 )
+KERNEL = dict.fromkeys(WITH_ARGUMENT, 1) | dict.fromkeys(ALONE, 0) | {"frac": 2}
 MATH_ONLY = re.compile(r"\\(frac|mathrm|[Gg]amma|le|pm|times|circ|prime|[a-z]*arrow)\b")
 CODE = re.compile(r"\{\[\}U\+([0-9A-F]{4,6})\]")
 EVERY = [chr(number) for number in range(sys.maxunicode + 1)]
 
 
 def parsed(text):
-    """A parser of what `escape` may write: commands of the kernel with their arguments, whole groups, whole formulas."""
+    """Parse what `escape` may write: commands of the kernel with their arguments, whole groups and formulas."""
     depth, math, position = 0, False, 0
     while position < len(text):
         found = re.match(r"\\([A-Za-z]+|.)", text[position:])
@@ -83,7 +85,7 @@ def _is_marked(character):
     name = unicodedata.name(character)
     decomposed = unicodedata.decomposition(character)
     return (
-        re.search("SUPERSCRIPT|SUBSCRIPT|FRACTION|MODIFIER LETTER|ORDINAL|SERVICE MARK", name) is not None
+        re.search("SUPERSCRIPT|SUBSCRIPT|FRACTION|MODIFIER LETTER|ORDINAL|SERVICE MARK|RAISED", name) is not None
         or re.match(r"LATIN (SMALL|CAPITAL) LETTER .* WITH |(ANGSTROM|KELVIN)", name) is not None
         or (re.match("GREEK (SMALL|CAPITAL) LETTER", name) is not None and not decomposed)
     )
