@@ -22,7 +22,7 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The settings that all figures share."""
+    """The settings that all figures share, on top of matplotlib's own: a user's matplotlibrc and style change nothing."""
     settings: dict[Any, Any] = {
         "figure.constrained_layout.use": True,
         "font.family": "DejaVu Sans",
@@ -40,7 +40,9 @@ def style() -> Iterator[None]:
         "svg.hashsalt": "nern",
         "svg.fonttype": "path",
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(settings)
         yield
 
 
