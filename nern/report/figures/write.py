@@ -11,7 +11,7 @@ from nern.report import partial
 from nern.report.collect import write_csv
 from nern.report.figures import compression, curves, importance, kernels, regularization, similarity, tradeoff
 from nern.report.figures.cells import done_cells
-from nern.report.figures.style import style
+from nern.report.figures.style import plain, style
 from nern.report.figures.style import write as write_images
 from nern.report_settings import EmbeddingFigure, ImportanceFigure, KernelsFigure, PruningFigure, TableFigure
 
@@ -38,10 +38,12 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
 def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
     """What a figure shows, and the figure itself; arguments and errors as of `write`."""
     settings = figure_settings(config, name)
+    settings = settings.model_copy(update={"title": plain(settings.title)})
     if isinstance(settings, EmbeddingFigure):
         data = similarity.frame(settings)
         return data, similarity.draw(data, settings)
     done, note = done_cells(config, name, root)
+    note = plain(note)
     if isinstance(settings, PruningFigure):
         data = compression.frame(done, root)
         return data, compression.draw(data, settings, note)
