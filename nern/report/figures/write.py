@@ -13,7 +13,14 @@ from nern.report.figures import compression, curves, importance, kernels, regula
 from nern.report.figures.cells import done_cells
 from nern.report.figures.style import plain, style
 from nern.report.figures.style import write as write_images
-from nern.report_settings import EmbeddingFigure, ImportanceFigure, KernelsFigure, PruningFigure, TableFigure
+from nern.report_settings import (
+    CellsFigure,
+    EmbeddingFigure,
+    ImportanceFigure,
+    KernelsFigure,
+    PruningFigure,
+    TableFigure,
+)
 
 
 def write(config: Config, name: str, root: Path, out: Path) -> None:
@@ -38,6 +45,7 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
 def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
     """What a figure shows, and the figure itself; arguments and errors as of `write`."""
     settings = figure_settings(config, name)
+    assert isinstance(settings, EmbeddingFigure | CellsFigure | TableFigure)
     settings = settings.model_copy(update={"title": plain(settings.title)})
     if isinstance(settings, EmbeddingFigure):
         data = similarity.frame(settings)
