@@ -4,7 +4,6 @@ Each part is also a command of its own: step, permutation, loading, throughput, 
 """
 
 import argparse
-import os
 import sys
 
 import torch
@@ -12,13 +11,14 @@ import torch
 from benchmarks import loading, overhead, permutation, scaling, step, throughput
 from benchmarks.problem import Setting
 from benchmarks.table import HEADER, Row, end, markdown
+from nern.provenance import cores
 
 
 def main() -> None:
     """Measure and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
-    setting = Setting(threads=len(os.sched_getaffinity(0)), device=parser.parse_args().device)
+    setting = Setting(threads=cores(), device=parser.parse_args().device)
     rows: list[Row] = []
     parts = {
         "step": lambda: step.rows(setting, 5),

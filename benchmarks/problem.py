@@ -1,7 +1,6 @@
 """What is measured: a ResNet for CIFAR's images, its kernels, and one phase of a fit by the paper's protocol."""
 
 import argparse
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from nern.method.workers import Workers
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
+from nern.provenance import cores
 from nern.seeding import generator
 from nern.settings import Embedding, Phase, PositionalEmbedding
 from nern.stages.runtime import start
@@ -102,7 +102,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernels", type=int, default=4096, help="kernels that get gradients in a step")
     parser.add_argument("--batch", type=int, default=256, help="images in a step")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="CPU threads")
+    parser.add_argument("--threads", type=int, default=cores(), help="CPU threads")
 
 
 def setting_of(options: argparse.Namespace) -> Setting:

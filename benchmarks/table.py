@@ -8,7 +8,7 @@ from typing import NoReturn
 import torch
 
 from nern.errors import NernError
-from nern.provenance import processor
+from nern.provenance import cores, processor
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def machine(device: torch.device | str = "cpu") -> str:
     """Processor, cores and versions in one line."""
-    import os
-
-    parts = [processor(), f"{len(os.sched_getaffinity(0))} cores", f"torch {torch.__version__}"]
+    parts = [processor(), f"{cores()} cores", f"torch {torch.__version__}"]
     device = torch.device(device)
     if device.type == "cuda":
         parts = [torch.cuda.get_device_name(device), f"CUDA {torch.version.cuda}", *parts]

@@ -1,278 +1,43 @@
-"""`nern`: one subcommand per stage, and those that look at the matrix, its results and one cell.
+"""`nern`: how a command begins and ends. The commands are in `nern.commands`.
 
-A user's mistake ends in one sentence on stderr and exit code 2, never in a traceback.
+A user's mistake ends in one sentence on stderr and exit code 2, never in a traceback. Nothing here takes time to
+import: Ctrl-C while a command's own imports run must find `run` at work.
 """
 
-import argparse
-import json
-import logging
 import os
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
-from nern.config import Config, fingerprint, read
 from nern.errors import NernError
-from nern.settings import MODES
-
-
-def _config(arguments: argparse.Namespace) -> Config:
-    from nern.matrix import check
-
-    config = read(arguments.config)
-    if getattr(arguments, "threads", None):
-        stage = {"compress": "evaluate", "importance": "evaluate"}.get(arguments.stage, arguments.stage)
-        threads = config.execution.threads.model_copy(update={stage: arguments.threads})
-        config = config.model_copy(update={"execution": config.execution.model_copy(update={"threads": threads})})
-    check(config)
-    return config
-
-
-def _prepare_data(arguments: argparse.Namespace) -> None:
-    from nern.stages import prepare_data
-
-    prepare_data.run(_config(arguments), arguments.task)
-
-
-def _train_original(arguments: argparse.Namespace) -> None:
-    from nern.matrix import OriginalCell
-    from nern.stages import train_original
-
-    train_original.run(_config(arguments), OriginalCell.parse(arguments.original))
-
-
-def _permute(arguments: argparse.Namespace) -> None:
-    from nern.matrix import OriginalCell
-    from nern.stages import permute
-
-    permute.run(_config(arguments), OriginalCell.parse(arguments.original), arguments.mode)
-
-
-def _fit(arguments: argparse.Namespace) -> None:
-    from nern.matrix import Cell
-    from nern.stages import evaluate, fit, handover
-
-    config, cell = _config(arguments), Cell.parse(arguments.cell)
-
-    def then() -> None:
-        handover.offer(config, cell, evaluate.measure(config, cell, config.execution.threads.fit))
-
-    fit.run(config, cell, then)
-
-
-def _evaluate(arguments: argparse.Namespace) -> None:
-    from nern.matrix import Cell
-    from nern.stages import handover
-
-    config, cell = _config(arguments), Cell.parse(arguments.cell)
-    if not handover.accept(config, cell):
-        from nern.stages import evaluate
-
-        evaluate.run(config, cell)
-
-
-def _table(arguments: argparse.Namespace) -> None:
-    from nern.report import tables
-
-    tables.write(_config(arguments), arguments.name, Path(), Path("tables"))
-
-
-def _compress(arguments: argparse.Namespace) -> None:
-    from nern.matrix import parse_target
-    from nern.stages import compress
-
-    compress.run(_config(arguments), parse_target(arguments.path))
-
-
-def _importance(arguments: argparse.Namespace) -> None:
-    from nern.matrix import Cell, figure_settings
-    from nern.report_settings import ImportanceFigure
-    from nern.stages import importance
-
-    config = _config(arguments)
-    figure = figure_settings(config, "weight_importance")
-    assert isinstance(figure, ImportanceFigure)
-    importance.run(config, Cell.parse(arguments.cell), figure.layer, figure.images)
-
-
-def _figure(arguments: argparse.Namespace) -> None:
-    from nern.report.figures import write
-
-    write.write(_config(arguments), arguments.name, Path(), Path("figures"))
-
-
-def _collect(arguments: argparse.Namespace) -> None:
-    from nern.files import write_text
-    from nern.matrix import all_cells, fit_settings
-    from nern.report import cells_page, collect, partial
-    from nern.report.inputs import metrics_of
-    from nern.report.render_html import html
-
-    config = _config(arguments)
-    cells = all_cells(config)
-    frame = collect.collect(cells, Path(), {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
-    stem = partial.stem("results/cells", metrics_of(cells), Path())
-    collect.write_csv(Path(f"{stem}.csv"), frame)
-    write_text(Path(f"{stem}.html"), html(cells_page.document(frame)))
-
-
-def _status(arguments: argparse.Namespace) -> None:
-    from nern.report import status
-
-    config = _config(arguments)
-    if arguments.watch:
-        from nern.report import watch
-
-        watch.watch(config, Path(), arguments.every)
-    else:
-        print(status.render(status.status(config, Path())))
-
-
-def _plan(arguments: argparse.Namespace) -> None:
-    from nern.report import plan
-
-    print(plan.render(plan.plan(_config(arguments))))
-
-
-def _verify(arguments: argparse.Namespace) -> int:
-    from nern.report import findings, verify
-
-    found = verify.verify(_config(arguments))
-    print(findings.render(found))
-    return 1 if any(finding.error for finding in found) else 0
-
-
-def _explain(arguments: argparse.Namespace) -> None:
-    from nern.matrix import Cell, data_path, fit_settings, original_of
-
-    config, cell = _config(arguments), Cell.parse(arguments.cell)
-    settings, original = fit_settings(config, cell), original_of(config, cell)
-    inputs = [
-        f"{data_path(cell.task)}/data.json",
-        f"{original.path}/network.safetensors",
-        original.permutation(cell.smoothing),
-    ]
-    explained = {
-        "cell": cell.path,
-        "fingerprint": fingerprint(settings),
-        "inputs": {path: "there" if Path(path).exists() else "missing" for path in inputs},
-        "settings": settings.model_dump(mode="json"),
-    }
-    print(json.dumps(explained, indent=2, ensure_ascii=False))
-
-
-def _pack(arguments: argparse.Namespace) -> None:
-    from nern.matrix import Cell
-    from nern.stages import pack
-
-    print(pack.pack(_config(arguments), Cell.parse(arguments.cell), arguments.file))
-
-
-def _unpack(arguments: argparse.Namespace) -> None:
-    from nern.stages import pack
-
-    print(pack.unpack(arguments.packed, arguments.file))
-
-
-def _export(arguments: argparse.Namespace) -> None:
-    from nern.matrix import Cell
-    from nern.stages import pack
-
-    print(pack.export(_config(arguments), Cell.parse(arguments.cell), arguments.file))
-
-
-def _plot(arguments: argparse.Namespace) -> None:
-    from nern.matrix import Cell
-    from nern.report.figures import cell
-
-    print(cell.write(_config(arguments), Cell.parse(arguments.cell), Path()))
-
-
-def _schema(arguments: argparse.Namespace) -> None:
-    print(json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False))
-
-
-CELL = "results/<task>/<network>/<smoothing>/h<hidden>/<variant>/seed<k>"
-ORIGINAL = "results/<task>/<network>/originals/<name>"
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    main_parser = argparse.ArgumentParser(prog="nern", description=__doc__, allow_abbrev=False)
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(name: str, handler: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.set_defaults(handler=handler, stage=name.replace("-", "_"))
-        if name not in ("schema", "unpack"):
-            command.add_argument(
-                "--config",
-                nargs="+",
-                type=Path,
-                default=[Path("config.yaml")],
-                metavar="FILE",
-                help="configuration files; of two settings the later wins (default: config.yaml)",
-            )
-        return command
-
-    def threads(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: as configured)")
-
-    command = add("prepare-data", _prepare_data, "read a task's images from their source, check and store them")
-    command.add_argument("task", help="a task of the configuration")
-    command = add("train-original", _train_original, "train or import an original network")
-    command.add_argument("original", metavar="ORIGINAL", help=ORIGINAL)
-    threads(command)
-    command = add("permute", _permute, "order an original's kernels for one smoothing mode")
-    command.add_argument("original", metavar="ORIGINAL", help=ORIGINAL)
-    command.add_argument("--mode", required=True, choices=MODES)
-    threads(command)
-    command = add("fit", _fit, "train a cell's predictor, and measure it for `evaluate`; resumes where it was killed")
-    command.add_argument("cell", metavar="CELL", help=CELL)
-    threads(command)
-    command = add("evaluate", _evaluate, "rebuild a cell's network and measure it")
-    command.add_argument("cell", metavar="CELL", help=CELL)
-    threads(command)
-    command = add(
-        "compress", _compress, "store a predictor, or an original's weights, by every codec, and measure each"
-    )
-    command.add_argument("path", metavar="CELL|ORIGINAL", help=f"{CELL} or {ORIGINAL}")
-    threads(command)
-    command = add("importance", _importance, "errors and activations of the layer that figures.weight_importance names")
-    command.add_argument("cell", metavar="CELL", help=CELL)
-    threads(command)
-    add("collect", _collect, "write results/cells.csv and .html: one line per cell of the matrix, done or not")
-    command = add("figure", _figure, "draw a figure from the cells that are there")
-    command.add_argument("name", help="a figure of the configuration")
-    command = add("table", _table, "write a table from the cells that are there")
-    command.add_argument("name", help="a table of the configuration, conv_sizes, permutation_overhead or summary")
-    command = add("status", _status, "list the matrix: done, running, failed, missing, with accuracy where known")
-    command.add_argument("--watch", action="store_true", help="show what runs, with rate and time left, until Ctrl-C")
-    command.add_argument("--every", type=_positive, default=5, metavar="S", help="seconds between looks (default: 5)")
-    add("plan", _plan, "count the matrix's fits, with the GPU hours that the paper's fits took")
-    add("verify", _verify, "check all results and tables against each other, the configuration and the code")
-    command = add("explain", _explain, "print a cell's resolved settings, fingerprint and inputs")
-    command.add_argument("cell", metavar="CELL", help=CELL)
-    command = add("plot", _plot, "draw a cell's losses, errors by layer and kernels into its folder")
-    command.add_argument("cell", metavar="CELL", help=CELL)
-    command = add("export", _export, "write a cell's reconstructed network as a state dict")
-    command.add_argument("cell", metavar="CELL", help=CELL)
-    command.add_argument("file", type=Path, metavar="FILE.safetensors")
-    command = add("pack", _pack, "write a cell's predictor, permutation and other parameters as one file")
-    command.add_argument("cell", metavar="CELL", help=CELL)
-    command.add_argument("file", type=Path, metavar="FILE.nern")
-    command = add("unpack", _unpack, "write the reconstructed network of a packed file as a state dict")
-    command.add_argument("packed", type=Path, metavar="FILE.nern")
-    command.add_argument("file", type=Path, metavar="FILE.safetensors")
-    add("schema", _schema, "print the JSON schema of the configuration")
-    return main_parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text!r}")
-    return int(text)
+from nern.terminal import complain, prepare, say
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; 0 on success, 1 if verify finds errors, 2 on a user's mistake, 130 when interrupted."""
+    import logging
+    import sys
+
+    from nern.commands import parser
+
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    try:
+        code: int = arguments.handler(arguments) or 0
+        return code
+    except NernError as error:
+        reason = str(error)
+    except UnicodeEncodeError as error:
+        reason = (
+            f"{error.object!a:.200} cannot be written as {error.encoding}; set LC_ALL=C.UTF-8, or choose another name"
+        )
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        reason = "there is no memory for this; lower hidden, batch or sampling.kernels, or run fewer jobs at once"
+    except KeyboardInterrupt:
+        complain(f"nern {arguments.command}: interrupted; the same command resumes")
+        return 130
+    complain(f"nern {arguments.command}: {reason}")
+    return 2
 
 
 def _is_memory(error: Exception) -> bool:
@@ -281,36 +46,17 @@ def _is_memory(error: Exception) -> bool:
     return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(error)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; 0 on success, 1 if verify finds errors, 2 on a user's mistake, 130 when interrupted."""
-    arguments = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    try:
-        code = arguments.handler(arguments) or 0
-        sys.stdout.flush()
-        return code
-    except NernError as error:
-        print(f"nern {arguments.command}: {error}", file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        if not _is_memory(error):
-            raise
-        print(
-            f"nern {arguments.command}: there is no memory for this; lower hidden, batch or sampling.kernels, or run "
-            "fewer jobs at once",
-            file=sys.stderr,
-        )
-        return 2
-    except KeyboardInterrupt:
-        print(f"nern {arguments.command}: interrupted; the same command resumes", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
 def run() -> NoReturn:
     """`nern`: `main`, then the end of the process at once: taking torch apart would last half a second."""
-    code = main()
-    logging.shutdown()
+    prepare()
+    try:
+        code = main()
+    except SystemExit as ended:  # argparse's, after its message
+        code = int(ended.code or 0)
+    try:
+        if code == 0:
+            say(end="")  # what argparse has printed
+    except NernError as error:
+        complain(f"nern: {error}")
+        code = 2
     os._exit(code)

@@ -5,16 +5,23 @@ kill between any two instructions leaves the old file or the new one.
 """
 
 import contextlib
+import errno
 import fcntl
+import functools
 import hashlib
 import json
+import logging
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nern.errors import NernError
+
+log = logging.getLogger(__name__)
+_UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
+"""What a file system says of something that it does not have."""
 
 
 def sha256(path: Path) -> str:
@@ -27,30 +34,38 @@ def sha256(path: Path) -> str:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, atomically and durably; its folder is made if need be.
+    """Replace `path` by `content`, atomically and durably; its folder is made if need be. Both get the umask's mode.
 
     Raises:
         NernError: the folder is not writable, or the disk is full. The old file is untouched.
     """
-    temporary: str | None = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise NernError(f"{path}: cannot be written ({error.strerror}); free space or mend the permissions") from None
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a renaming last, where the file system can flush folders."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (*_UNSUPPORTED, errno.EINVAL, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -99,7 +114,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; a second process leaves with one sentence. The kernel frees it when a process dies.
 
     Raises:
-        NernError: another process works in the folder, or it cannot be written.
+        NernError: another process works in the folder, or it cannot be written or locked.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,19 +123,40 @@ def exclusive(folder: Path) -> Iterator[None]:
         raise NernError(f"{folder}: cannot be written ({error.strerror}); mend its permissions") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise NernError(f"{folder}: another process is working on it; wait for it, or end it first") from None
+        except OSError as error:
+            raise NernError(f"{folder}: cannot be locked ({error.strerror}); mend the file system") from None
         yield
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a living process holds the folder's lock."""
+    """Whether a living process holds the folder's lock; NernError if that cannot be known."""
     try:
         with (folder / ".lock").open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise NernError(f"{folder}/.lock: cannot be read ({error.strerror}); mend its permissions") from None
     return False
+
+
+def lock(file: IO[str], operation: int) -> None:
+    """`flock` of an open file; where the file system has no locks, as some of clusters have none, a warning instead."""
+    try:
+        fcntl.flock(file, operation)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        _warn_of_no_locks()
+
+
+@functools.cache  # once a process
+def _warn_of_no_locks() -> None:
+    log.warning(
+        "this file system has no locks: two processes that work on one cell will not notice each other; start one only"
+    )

@@ -14,6 +14,7 @@ from nern.data.cropping import center_crop
 from nern.data.decoding import Pixels, check_channels, decode, pixels
 from nern.data.splits import SPLITS, Split, Splits
 from nern.errors import NernError
+from nern.provenance import cores
 from nern.settings import FolderImages
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -149,7 +150,7 @@ def read_folders(images: FolderImages, where: str, channels: int, classes: int |
             return pixels(center_crop(image, images.resize, images.size))
 
         # Pillow decodes and scales photographs outside Python's lock.
-        with ThreadPoolExecutor(max(1, min(images.workers, len(os.sched_getaffinity(0))))) as pool:
+        with ThreadPoolExecutor(max(1, min(images.workers, cores()))) as pool:
             decoded = list(pool.map(one, range(len(listing))))
         splits[split] = (torch.from_numpy(np.stack(decoded)), torch.from_numpy(listing.labels))
     return splits

@@ -24,6 +24,7 @@ from nern.data import cropping, pipeline
 from nern.data.decoding import Pixels, decode, pixels
 from nern.data.folders import Listing, read_bytes
 from nern.errors import NernError
+from nern.provenance import cores
 from nern.seeding import derive
 
 _AHEAD = 2
@@ -145,7 +146,7 @@ class Stream:
 
     def __init__(self, steps: _Steps, *, workers: int, device: torch.device | str, last: int | None = None) -> None:
         self.steps, self.last = steps, last
-        self.workers = min(workers, len(os.sched_getaffinity(0)))
+        self.workers = min(workers, cores())
         self.device = torch.device(device)
         self._pool: ProcessPoolExecutor | None = None
         self._ahead: deque[tuple[int, Future[Batch | str]]] = deque()
@@ -154,7 +155,7 @@ class Stream:
         """Pixels uint8 [b, C, H, W] and labels int64 [b]; fast when steps are asked for one after the other.
 
         Raises:
-            NernError: an image cannot be read, or a worker died.
+            NernError: an image cannot be read, or a worker died or cannot be started.
         """
         found = self._decoded(step) if self.workers else self.steps.decode(step)
         images, labels = map(torch.from_numpy, found)
@@ -169,7 +170,7 @@ class Stream:
         following = self._ahead[-1][0] + 1 if self._ahead else step
         try:
             while len(self._ahead) < _AHEAD * self.workers and (self.last is None or following < self.last):
-                self._ahead.append((following, self._started().submit(_work, following)))
+                self._ahead.append((following, self._submit(following)))
                 following += 1
             found = self._ahead.popleft()[1].result()
         except BrokenProcessPool:
@@ -182,6 +183,16 @@ class Stream:
             self.close()
             raise NernError(found)
         return found
+
+    def _submit(self, step: int) -> Future[Batch | str]:
+        try:
+            return self._started().submit(_work, step)
+        except (OSError, ImportError, NotImplementedError) as error:  # any of them, where no semaphore can be made
+            self.close()
+            raise NernError(
+                f"{self.steps.listing.root}: processes that decode images cannot be started ({error}); free memory and "
+                "let /dev/shm be written, or set images.workers: 0"
+            ) from None
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from nern import files
 from nern.config import expand
 from nern.data.splits import SPLITS, Splits
 from nern.errors import NernError
@@ -72,5 +73,5 @@ def _locked(root: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             root.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context((root / ".nern-download.lock").open("a"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            files.lock(file, fcntl.LOCK_EX)
         yield

@@ -1,9 +1,18 @@
 """What a table says, before it is Markdown, LaTeX or HTML: grids of text cells, and notes below each."""
 
+import re
 from dataclasses import dataclass, field
 
 DASH = "—"
 MINUS = "−"
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+"""Controls, what turns the direction of writing around, and halves of characters, which no file can hold."""
+
+
+def visible(text: str) -> str:
+    """Text on one line, in which all that would not be seen as itself is its code, as [U+0007]."""
+    line = re.sub(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]+", " ", text)
+    return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", line)
 
 
 @dataclass(frozen=True)

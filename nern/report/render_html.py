@@ -1,9 +1,9 @@
 """A document as one HTML page that needs nothing else; it reads the same inside a Snakemake report."""
 
+import html as markup
 import itertools
-from html import escape
 
-from nern.report.document import Document, Grid, Text
+from nern.report.document import Document, Grid, Text, visible
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c1e21; background: #fff; width: fit-content; max-width: 88rem;
@@ -72,9 +72,9 @@ def html(document: Document) -> str:
     parts = []
     for index, grid in enumerate(document.grids):
         if index:
-            parts.append(f"<h2>{escape(grid.title)}</h2>")
+            parts.append(f"<h2>{_escape(grid.title)}</h2>")
         parts += [_table(grid), _notes(grid)]
-    title = escape(document.title)
+    title = _escape(document.title)
     return "\n".join(
         [
             "<!doctype html>",
@@ -106,14 +106,14 @@ def _table(grid: Grid) -> str:
 
 def _header(grid: Grid) -> list[str]:
     names = [
-        f"<th{_classes(grid, position)}>{escape(column.name)}</th>" for position, column in enumerate(grid.columns)
+        f"<th{_classes(grid, position)}>{_escape(column.name)}</th>" for position, column in enumerate(grid.columns)
     ]
     header = ["<tr>" + "".join(names) + "</tr>"]
     if any(column.group for column in grid.columns):
         spans = []
         for group, columns in itertools.groupby(grid.columns, key=lambda column: column.group):
             kind = ' class="group first"' if group else ""
-            spans.append(f"<th{kind} colspan={len(list(columns))}><span>{escape(group)}</span></th>")
+            spans.append(f"<th{kind} colspan={len(list(columns))}><span>{_escape(group)}</span></th>")
         header.insert(0, "<tr>" + "".join(spans) + "</tr>")
     return header
 
@@ -125,10 +125,15 @@ def _classes(grid: Grid, position: int, *, again: bool = False) -> str:
 
 
 def _cell(text: Text) -> str:
-    return escape(text.value) + (f"<sup>{','.join(text.marks)}</sup>" if text.marks else "")
+    return _escape(text.value) + (f"<sup>{','.join(text.marks)}</sup>" if text.marks else "")
 
 
 def _notes(grid: Grid) -> str:
-    marked = [f"<dt>{mark}</dt><dd>{escape(note)}</dd>" for mark, note in grid.marked.items()]
-    plain = [f"<dt>{escape(note.label)}</dt><dd>{escape(note.text)}</dd>" for note in grid.notes]
+    marked = [f"<dt>{mark}</dt><dd>{_escape(note)}</dd>" for mark, note in grid.marked.items()]
+    plain = [f"<dt>{_escape(note.label)}</dt><dd>{_escape(note.text)}</dd>" for note in grid.notes]
     return "\n".join(['<dl class="notes">', *marked, *plain, "</dl>"])
+
+
+def _escape(text: str) -> str:
+    """Text whose characters stand for themselves."""
+    return markup.escape(visible(text))

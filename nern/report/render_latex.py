@@ -1,9 +1,9 @@
 """A document as LaTeX: booktabs tables that compile alone, or as part of a document that inputs them."""
 
 import itertools
-import unicodedata
 
 from nern.report.document import Column, Document, Grid, Text
+from nern.report.latex_text import escape
 
 PREAMBLE = r"""% Written by nern. Compiles alone; a document that inputs it needs the packages booktabs and graphicx.
 \makeatletter
@@ -22,46 +22,6 @@ PREAMBLE = r"""% Written by nern. Compiles alone; a document that inputs it need
 """
 """After \\documentclass LaTeX redefines it as \\@twoclasseserror: so the file knows whether it is being input."""
 
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "_": r"\_",
-    "%": r"\%",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "[": "{[}",
-    "*": "{*}",
-    '"': "''",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "−": r"$-$",
-    "≤": r"$\le$",
-    "≥": r"$\ge$",
-    "·": r"$\cdot$",
-    "²": r"$^2$",
-    "⁰": r"$^0$",
-    "λ": r"$\lambda$",
-    "α": r"$\alpha$",
-    "β": r"$\beta$",
-    "—": "---",
-    "–": "--",
-    "’": "'",
-    "‘": "`",
-    "“": "``",
-    "”": "''",
-    "…": r"\ldots{}",
-    "\u00a0": "~",
-}
-ACCENTED = frozenset("àáâãäåæçèéêëìíîïñòóôõöøùúûüýÿœßłšžčćńśźżřěů")
-"""Letters that pdflatex sets in its default encoding, as it does not ð, þ or ŋ."""
-
 
 def latex(document: Document) -> str:
     """The document as LaTeX text."""
@@ -75,7 +35,7 @@ def _float(document: Document, index: int) -> str:
     lines = [
         r"\begin{table}[htbp]",
         r"\centering\small\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{{_escape(grid.title)}}}\label{{{label}}}\smallskip",
+        rf"\caption{{{escape(grid.title)}}}\label{{{label}}}\smallskip",
         # a wide table shrinks to the line, a narrow one keeps its size
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         *_tabular(grid),
@@ -103,7 +63,7 @@ def _header(grid: Grid) -> list[str]:
         spans, rules, position = [], [], 1
         for group, columns in itertools.groupby(grid.columns, key=lambda column: column.group):
             width = len(list(columns))
-            spans.append(rf"\multicolumn{{{width}}}{{c}}{{{_escape(group)}}}")
+            spans.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(group)}}}")
             if group:
                 rules.append(rf"\cmidrule(lr){{{position}-{position + width - 1}}}")
             position += width
@@ -115,8 +75,8 @@ def _heading(column: Column) -> str:
     """A column's name, its unit on a second line: wide tables must fit a page."""
     name, bracket, unit = column.name.partition(" (")
     if not bracket:
-        return _escape(name)
-    return rf"\begin{{tabular}}[b]{{@{{}}{_align(column)}@{{}}}}{_escape(name)}\\({_escape(unit)}\end{{tabular}}"
+        return escape(name)
+    return rf"\begin{{tabular}}[b]{{@{{}}{_align(column)}@{{}}}}{escape(name)}\\({escape(unit)}\end{{tabular}}"
 
 
 def _align(column: Column) -> str:
@@ -126,12 +86,12 @@ def _align(column: Column) -> str:
 def _cell(text: Text) -> str:
     """A mark stands in the gap to the next column, so that digits stay below digits; there is no room for two."""
     marks = rf"\textsuperscript{{{','.join(text.marks)}}}" if text.marks else ""
-    return _escape(text.value) + (rf"\rlap{{{marks}}}" if len(text.marks) == 1 else marks)
+    return escape(text.value) + (rf"\rlap{{{marks}}}" if len(text.marks) == 1 else marks)
 
 
 def _notes(grid: Grid) -> list[str]:
-    marked = [rf"\textsuperscript{{{mark}}} {_escape(note)}" for mark, note in grid.marked.items()]
-    notes = marked + [rf"\textit{{{_escape(note.label)}}}: {_escape(note.text)}" for note in grid.notes]
+    marked = [rf"\textsuperscript{{{mark}}} {escape(note)}" for mark, note in grid.marked.items()]
+    notes = marked + [rf"\textit{{{escape(note.label)}}}: {escape(note.text)}" for note in grid.notes]
     return [
         "",
         r"\medskip",
@@ -139,15 +99,3 @@ def _notes(grid: Grid) -> list[str]:
         " \\par\n".join(notes),
         r"\end{minipage}",
     ]
-
-
-def _escape(text: str) -> str:
-    return "".join(SPECIAL.get(character) or _plain(character) for character in text)
-
-
-def _plain(character: str) -> str:
-    """A character that pdflatex has a glyph for: itself, its letters without marks, or its code."""
-    if character.isascii() or character in ACCENTED:
-        return character
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain or f"{{[}}U+{ord(character):04X}]"

@@ -4,7 +4,7 @@ import re
 
 import tabulate
 
-from nern.report.document import Document, Grid, Text
+from nern.report.document import Document, Grid, Text, visible
 
 tabulate.MIN_PADDING = 0
 """Else headers are two characters wider than they need be, and wide tables wrap in an editor."""
@@ -38,9 +38,9 @@ def _cell(text: Text) -> str:
 
 def _notes(grid: Grid) -> str:
     marked = [f"- ({mark}) {_escape(note)}" for mark, note in grid.marked.items()]
-    return "\n".join(marked + [f"- **{note.label}**: {_escape(note.text)}" for note in grid.notes])
+    return "\n".join(marked + [f"- **{_escape(note.label)}**: {_escape(note.text)}" for note in grid.notes])
 
 
 def _escape(text: str) -> str:
     """Text whose characters stand for themselves."""
-    return re.sub(r"([\\`*<>|\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    return re.sub(r"([\\`*<>|\[\]&$~#]|(?<!\w)_|_(?!\w))", r"\\\1", visible(text))

@@ -2,6 +2,8 @@
 
 import contextlib
 import datetime
+import io
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from nern.errors import NernError
 from nern.matrix import PROGRESS, all_cells, original_of
 from nern.report.document import DASH
 from nern.report.status import ORDER, status
+from nern.terminal import say
 
 
 def watch(config: Config, root: Path, every: float) -> None:
@@ -29,16 +32,23 @@ def watch(config: Config, root: Path, every: float) -> None:
         every: seconds between looks.
     """
     console = Console()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the way to end it, and no mistake
     with contextlib.suppress(KeyboardInterrupt):
         if console.is_terminal:
             with Live(view(config, root), console=console, auto_refresh=False) as live:
                 while True:
                     time.sleep(every)
                     live.update(view(config, root), refresh=True)
-        while True:
-            console.print(view(config, root))
-            console.file.flush()
+        while say(_plain(console, view(config, root)), end=""):
             time.sleep(every)
+
+
+def _plain(console: Console, shown: Group) -> str:
+    """The view as text for a console that is a file."""
+    page = io.TextIOWrapper(io.BytesIO(), console.encoding, errors="replace")
+    Console(file=page, width=console.width).print(shown)
+    page.seek(0)
+    return page.read()
 
 
 def view(config: Config, root: Path) -> Group:

@@ -53,7 +53,7 @@ def test_a_truncated_file_is_noticed(tmp_path, length):
         checkpoint.read_tensors(path)
 
 
-@pytest.mark.parametrize("failing", ["fsync", "fchmod", "replace"])
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing):
     path = tmp_path / "x.json"
     files.write_json(path, {"a": 1})
@@ -168,8 +168,6 @@ def test_a_second_process_leaves_with_one_sentence_until_the_first_is_gone(tmp_p
         pass
 
 
-def test_files_are_readable_by_others(tmp_path):
-    path = tmp_path / "x.json"
-    files.write_json(path, {"b": 1, "a": 2})
-    assert path.stat().st_mode & 0o777 == 0o644
-    assert list(json.loads(path.read_text())) == ["b", "a", "checksum"]
+def test_a_mapping_keeps_its_order(tmp_path):
+    files.write_json(tmp_path / "x.json", {"b": 1, "a": 2})
+    assert list(json.loads((tmp_path / "x.json").read_text())) == ["b", "a", "checksum"]

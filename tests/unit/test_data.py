@@ -735,6 +735,28 @@ class TestStreaming:
             made.batch(0)
         assert "\n" not in str(caught.value)
 
+    @pytest.mark.parametrize(
+        "error",
+        [
+            *(OSError(code, os.strerror(code)) for code in (2, 12, 13, 28, 30, 38)),
+            ImportError("no functioning sem_open"),
+        ],
+        ids=lambda error: str(error),
+    )
+    def test_without_shared_memory_the_way_out_is_told_and_works(self, folders, monkeypatch, error):
+        def no_semaphore(*_, **__):
+            raise error
+
+        monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", no_semaphore)
+        parallel, alone = (config(folder_images(streaming=True, workers=n), classes=3, flip=True) for n in (1, 0))
+        with (
+            batches.training_images(parallel, "t", **self.arguments) as made,
+            pytest.raises(NernError, match=r"cannot be started.*/dev/shm.*set images\.workers: 0"),
+        ):
+            made.batch(0)
+        with batches.training_images(alone, "t", **self.arguments) as made:
+            assert len(made.batch(0)[0]) > 0
+
     def test_a_killed_worker_is_a_sentence_and_the_stream_starts_again(self, folders, monkeypatch):
         parallel = config(folder_images(streaming=True, workers=1), classes=3, flip=True)
         with batches.training_images(parallel, "t", **self.arguments) as made:

@@ -1,8 +1,13 @@
 """What figures show: frames by formulas and by hand. That each is drawn is for the smoke run."""
 
 import math
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 import torch
@@ -14,11 +19,12 @@ from nern import files
 from nern.config import fingerprint
 from nern.errors import NernError
 from nern.matrix import figure_cells, fit_settings, table_cells
-from nern.report.figures import cells, compression, curves, importance, regularization, similarity, tradeoff
+from nern.report.figures import cells, compression, curves, importance, regularization, similarity, tradeoff, write
 from nern.report_settings import EmbeddingFigure, ImportanceFigure, TableFigure
 from nern.stages.importance import mean_activations
 
-CONFIG = configuration.read([Path(__file__).parents[2] / "config.yaml"])
+ROOT = Path(__file__).parents[2]
+CONFIG = configuration.read([ROOT / "config.yaml"])
 
 
 def test_similarity_by_its_closed_form():
@@ -181,3 +187,68 @@ def test_the_tradeoff_is_of_predictor_and_permutation(tmp_path):
     row = data[(data["method"] == "no permutation") & (data["hidden"] == 140) & (data["measure"] == "accuracy")].iloc[0]
     assert (row["bytes"], row["mean"]) == (140_007, 81.5)
     assert row["half_width"] == pytest.approx(3.182446 * math.sqrt(5 / 3) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("title", ["costs $5 and $6", r"$\frac$ & \$", "a\n\nb\x07", "½ 数 <b>", "_x_ ^2^ {y}"])
+def test_any_title_is_drawn(tmp_path, title):
+    settings = CONFIG.figures.embedding_similarity.model_copy(update={"title": title})
+    figures = CONFIG.figures.model_copy(update={"embedding_similarity": settings})
+    write.write(CONFIG.model_copy(update={"figures": figures}), "embedding_similarity", tmp_path, tmp_path)
+    assert (tmp_path / "embedding_similarity.png").stat().st_size > 10_000
+
+
+HOSTILE_STYLE = """
+backend: nonsense
+figure.dpi: 37
+figure.figsize: 2, 9
+figure.facecolor: red
+font.family: serif
+font.size: 30
+savefig.dpi: 50
+savefig.bbox: tight
+savefig.transparent: True
+axes.prop_cycle: cycler("color", ["k"])
+axes.titlepad: 44
+text.usetex: True
+svg.fonttype: none
+image.cmap: jet
+lines.linewidth: 9
+axes.formatter.use_locale: True
+nonsense.key: 1
+interactive: True
+"""
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"MPLBACKEND": "TkAgg", "HERE": "matplotlibrc"},
+        {"MPLBACKEND": "nonsense", "MATPLOTLIBRC": "latin"},
+        {"HOME": "/dev/null", "MATPLOTLIBRC": "rc", "TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONUTF8": "0"},
+    ],
+    ids=str,
+)
+def test_a_figure_has_the_same_bytes_with_any_backend_and_style_of_the_users(tmp_path, hostile):
+    for name in ("rc", hostile.get("HERE", "elsewhere")):
+        (tmp_path / name).write_text(
+            HOSTILE_STYLE if "MATPLOTLIBRC" in hostile else HOSTILE_STYLE.replace("nonsense", "TkAgg")
+        )
+    (tmp_path / "latin").write_bytes(b"font.family: \xfc\n")
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    command = [sys.executable, "-m", "nern", "figure", "embedding_similarity"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | hostile
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    write.write(CONFIG, "embedding_similarity", tmp_path, tmp_path)
+    for suffix in ("svg", "png", "csv"):
+        name = f"embedding_similarity.{suffix}"
+        assert (tmp_path / "figures" / name).read_bytes() == (tmp_path / name).read_bytes(), name
+
+
+def test_a_style_that_is_in_use_changes_no_byte(tmp_path):
+    write.write(CONFIG, "embedding_similarity", tmp_path, tmp_path / "plain")
+    with mpl.rc_context({"font.size": 30, "savefig.bbox": "tight", "text.usetex": True, "lines.linewidth": 9}):
+        write.write(CONFIG, "embedding_similarity", tmp_path, tmp_path / "styled")
+        assert mpl.rcParams["font.size"] == 30
+    for path in (tmp_path / "plain").iterdir():
+        assert path.read_bytes() == (tmp_path / "styled" / path.name).read_bytes()

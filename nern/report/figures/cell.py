@@ -12,7 +12,7 @@ from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import Cell, task_of
 from nern.report.figures import curves, kernels
-from nern.report.figures.style import COLORS, LINES, style
+from nern.report.figures.style import COLORS, LINES, plain, style
 from nern.report.figures.style import write as write_images
 from nern.report_settings import KernelsFigure
 
@@ -42,7 +42,7 @@ def write(config: Config, cell: Cell, root: Path) -> str:
         bottom.suptitle(f"first {settings.side**2} kernels of {list(layers)[settings.layer]}", fontsize=9)
         figure.suptitle(
             f"{cell.path}\n{metrics['accuracy']:.2f} % (original {metrics['original_accuracy']:.2f} %) "
-            f"on {metrics['test_images']:,} images: {task_of(config, cell.task).title}",
+            f"on {metrics['test_images']:,} images: {plain(task_of(config, cell.task).title)}",
             fontsize=9,
         )
         write_images(figure, folder, "plot")

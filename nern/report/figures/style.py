@@ -10,6 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from nern import files
+from nern.report.document import visible
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F"]
 """Okabe and Ito's palette, that color-blind readers can tell apart, darkest contrasts first, and gray.
@@ -22,7 +23,7 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The settings that all figures share."""
+    """The settings that all figures share, on top of matplotlib's own, not of a user's."""
     settings: dict[Any, Any] = {
         "figure.constrained_layout.use": True,
         "font.family": "DejaVu Sans",
@@ -40,8 +41,15 @@ def style() -> Iterator[None]:
         "svg.hashsalt": "nern",
         "svg.fonttype": "path",
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(settings)
         yield
+
+
+def plain(text: str) -> str:
+    """Text in which matplotlib sees no formula."""
+    return visible(text).replace("$", r"\$")
 
 
 def write(figure: Figure, out: Path, name: str) -> None:

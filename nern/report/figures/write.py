@@ -11,10 +11,18 @@ from nern.report import partial
 from nern.report.collect import write_csv
 from nern.report.figures import compression, curves, frontier, importance, kernels, regularization, similarity, tradeoff
 from nern.report.figures.cells import done_cells
-from nern.report.figures.style import style
+from nern.report.figures.style import plain, style
 from nern.report.figures.style import write as write_images
 from nern.report.frontier.table import frontier as frontier_table
-from nern.report_settings import EmbeddingFigure, Frontier, ImportanceFigure, KernelsFigure, PruningFigure, TableFigure
+from nern.report_settings import (
+    CellsFigure,
+    EmbeddingFigure,
+    Frontier,
+    ImportanceFigure,
+    KernelsFigure,
+    PruningFigure,
+    TableFigure,
+)
 
 
 def write(config: Config, name: str, root: Path, out: Path) -> None:
@@ -39,6 +47,8 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
 def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
     """What a figure shows, and the figure itself; arguments and errors as of `write`."""
     settings = figure_settings(config, name)
+    assert isinstance(settings, EmbeddingFigure | CellsFigure | TableFigure)
+    settings = settings.model_copy(update={"title": plain(settings.title)})
     if isinstance(settings, EmbeddingFigure):
         data = similarity.frame(settings)
         return data, similarity.draw(data, settings)
@@ -46,6 +56,7 @@ def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
         data, document = frontier_table(config, name, root)
         return data, frontier.draw(data, document.title)
     done, note = done_cells(config, name, root)
+    note = plain(note)
     if isinstance(settings, PruningFigure):
         data = compression.frame(config, settings, done, root)
         return data, compression.draw(data, settings, note)
