@@ -47,7 +47,7 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
 def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
     """What a figure shows, and the figure itself; arguments and errors as of `write`."""
     settings = figure_settings(config, name)
-    assert isinstance(settings, EmbeddingFigure | CellsFigure | TableFigure)
+    assert isinstance(settings, EmbeddingFigure | CellsFigure | TableFigure | Frontier)
     settings = settings.model_copy(update={"title": plain(settings.title)})
     if isinstance(settings, EmbeddingFigure):
         data = similarity.frame(settings)
