@@ -156,16 +156,16 @@ def _explain(arguments: argparse.Namespace) -> None:
 
 
 def _pack(arguments: argparse.Namespace) -> None:
-    from nern.matrix import Cell
+    from nern.matrix import parse_target
     from nern.stages import pack
 
-    say(pack.pack(_config(arguments), Cell.parse(arguments.cell), arguments.file))
+    say(pack.pack(_config(arguments), parse_target(arguments.path), arguments.file, arguments.codec))
 
 
 def _unpack(arguments: argparse.Namespace) -> None:
-    from nern.stages import pack
+    from nern.stages import unpack
 
-    say(pack.unpack(arguments.packed, arguments.file))
+    say(unpack.unpack(arguments.packed, arguments.file))
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -252,8 +252,9 @@ def parser() -> argparse.ArgumentParser:
     command = add("export", _export, "write a cell's reconstructed network as a state dict")
     command.add_argument("cell", metavar="CELL", help=CELL)
     command.add_argument("file", type=Path, metavar="FILE.safetensors")
-    command = add("pack", _pack, "write a cell's predictor, permutation and other parameters as one file")
-    command.add_argument("cell", metavar="CELL", help=CELL)
+    command = add("pack", _pack, "write a cell or an original as one file: coded, with all its other parameters")
+    command.add_argument("path", metavar="CELL|ORIGINAL", help=f"{CELL} or {ORIGINAL}")
+    command.add_argument("--codec", metavar="NAME", help="a codec, or NAME-distilled (default: floats of 32 bits)")
     command.add_argument("file", type=Path, metavar="FILE.nern")
     command = add("unpack", _unpack, "write the reconstructed network of a packed file as a state dict")
     command.add_argument("packed", type=Path, metavar="FILE.nern")

@@ -1,4 +1,4 @@
-"""Flags and small integers as bytes: eight flags a byte, and integers of as many bits as they need."""
+"""Integers of as many bits as they need, eight flags a byte: how files of the format `nern 1` hold a permutation."""
 
 import math
 

@@ -34,12 +34,11 @@ from nern.stages.accuracy import TEST_BATCH, Predictions, predict
 from nern.stages.artifacts import load_predictions, rebuild
 from nern.stages.coded import Distilled
 from nern.stages.evaluate import FLOAT_BYTES, relative_error
+from nern.stages.pack import POINTS, tensor_of
 from nern.stages.runtime import device_name, provenance, start_in_pieces
 from nern.stages.subjects import Subject, subject_of
 
 log = logging.getLogger(__name__)
-CODED = "compressed.safetensors"
-"""The bytes of the points that were distilled: to pack one, its training is not repeated."""
 RECORD = "compress.json"
 """What differs from run to run: seconds."""
 
@@ -64,8 +63,8 @@ def run(config: Config, target: Cell | OriginalCell) -> None:
             shown = done.points[name]
             values = (shown[key] for key in ("bytes", "accuracy", "divergence"))
             log.info("%s: %s: %d bytes, %.2f %%, divergence %.4f", target.path, name, *values)
-        coded = {name: torch.frombuffer(bytearray(done.coded[name]), dtype=torch.uint8) for name in done.coded}
-        checkpoint.write_tensors(folder / CODED, coded, {"fingerprint": compressing.fingerprint})
+        coded = {name: tensor_of(data) for name, data in done.coded.items()}
+        checkpoint.write_tensors(folder / POINTS, coded, {"fingerprint": compressing.fingerprint})
         files.write_json(folder / RECORD, {"seconds": done.seconds, "device": device_name(device)})
         files.write_json(folder / COMPRESSION, compressing.record([done.points[name] for name in points]))
         done.path.unlink()

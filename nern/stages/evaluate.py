@@ -17,9 +17,10 @@ from nern.matrix import Cell, original_of
 from nern.stages import history
 from nern.stages.accuracy import TEST_BATCH, predict
 from nern.stages.artifacts import TrainedOriginal, load_predictions, rebuild
-from nern.stages.pack import packed
+from nern.stages.pack import exact, packed
 from nern.stages.reconstruct import load_fitted
 from nern.stages.runtime import device_name, provenance, start_in_pieces
+from nern.stages.subjects import predictor_of_cell
 
 log = logging.getLogger(__name__)
 FLOAT_BYTES = 4
@@ -51,7 +52,8 @@ def measure(config: Config, cell: Cell, threads: int) -> dict[str, Any]:
         / fitted.layout.parameters
     )
     before = load_predictions(original_cell, original)
-    packed_bytes = len(packed(fitted))
+    subject = predictor_of_cell(fitted, cell, original_cell)
+    packed_bytes = len(packed(subject, *exact(subject)))
     module = original.module.to(device)
     original_bytes = sum(value.numel() * value.element_size() for value in module.state_dict().values())
     rebuild(module, original.layers, weights)

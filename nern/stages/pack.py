@@ -1,141 +1,133 @@
-"""One file for one compressed network: predictor, permutation and the original's other parameters; and its way back.
+"""One file for one compressed network: coded weights or a coded predictor, its permutation, and all other parameters.
 
-It is a safetensors file with a checksum of all its content. Predictor and other parameters are stored as they are, a
-permutation as integers of as many bits as an index needs (paper, section 3.3, rounded up to whole bits an index).
+It is a safetensors file with a checksum of all its content. `nern.stages.unpack` is the way back.
 """
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 
 from nern import checkpoint, files
-from nern.config import Config, Execution
+from nern.codecs import AnyCodec
+from nern.codecs.float import Float
+from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import Cell
-from nern.method.bits import pack_integers, unpack_integers
-from nern.method.kernels import KernelLayout
-from nern.method.permutation import in_filter_order
-from nern.method.predictor import predictor_of
-from nern.method.workers import Workers
-from nern.settings import Embedding, PositionalEmbedding
+from nern.matrix import COMPRESSION, Cell, OriginalCell, compression_points, compression_settings
+from nern.settings import Embedding, Settings
 from nern.stages.artifacts import rebuild
-from nern.stages.reconstruct import FittedCell, load_fitted, predicted_weights
-from nern.stages.runtime import start, start_in_pieces
+from nern.stages.reconstruct import load_fitted
+from nern.stages.runtime import start_in_pieces
+from nern.stages.subjects import Subject, subject_of
 
-FORMAT, BEFORE = "nern 2", "nern 1"
-PREDICTOR, ORDER, REST = "predictor.", "order.", "rest."
+FORMAT = "nern 2"
+CODED, PERMUTATION, REST = "coded", "permutation", "rest."
+POINTS = "compressed.safetensors"
+"""The bytes of the points that `compress` distilled: to pack one, its training is not repeated."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a packed file must say besides its tensors."""
+class PackedPredictor(Settings):
+    """What a file says of a predictor, besides its parameters."""
 
-    cell: str
     hidden: int
-    kernel_size: int
-    embedding: dict[str, object]
-    """Settings of the protocol."""
-    smoothing: str
-    layers: dict[str, list[int]]
+    embedding: Embedding
+    smoothing: Literal["none", "in-filter", "cross-filter"]
+
+
+class Plan(Settings):
+    """What a packed file says besides its tensors."""
+
+    path: str
+    """Of the cell or the original."""
+    codec: AnyCodec
+    predictor: PackedPredictor | None
+    """None: the weights themselves are coded."""
+    layers: dict[str, tuple[int, int, int, int]]
     """Name and shape [filters, channels, height, width] of each learnable weight."""
 
 
-def packed(fitted: FittedCell) -> bytes:
-    """The file of a fitted cell."""
-    settings, embedding = fitted.settings, fitted.settings.protocol.embedding
-    names = [f"{layer}.weight" for layer in fitted.original.layers]
+def packed(subject: Subject, codec: AnyCodec, data: bytes) -> bytes:
+    """The file of a cell or an original whose arrays a codec has stored as `data`."""
+    names = [f"{layer}.weight" for layer in subject.original.layers]
+    predictor = None
+    if subject.fitted is not None:
+        settings = subject.fitted.settings
+        predictor = PackedPredictor(
+            hidden=settings.hidden, embedding=settings.protocol.embedding, smoothing=settings.permutation.mode
+        )
     plan = Plan(
-        cell=settings.cell,
-        hidden=settings.hidden,
-        kernel_size=fitted.layout.kernel_size,
-        embedding=embedding.model_dump(mode="json"),
-        smoothing=settings.permutation.mode,
-        layers=dict(zip(names, map(list, fitted.layout.shapes), strict=True)),
+        path=subject.path,
+        codec=codec,
+        predictor=predictor,
+        layers=dict(zip(names, subject.original.shapes, strict=True)),
     )
-    tensors = {f"{PREDICTOR}{name}": value for name, value in fitted.predictor.state_dict().items()}
-    state = fitted.original.module.state_dict()
-    tensors |= {f"{REST}{name}": value for name, value in state.items() if name not in plan.layers}
-    for layer, (order, (filters, channels, _, _)) in enumerate(
-        zip(fitted.layout.orders, fitted.layout.shapes, strict=True)
-    ):
-        tensors |= {f"{ORDER}{layer}.{part}": v for part, v in _parts(plan.smoothing, order, filters, channels).items()}
-    return checkpoint.tensor_bytes(tensors, {"format": FORMAT, "plan": json.dumps(asdict(plan), sort_keys=True)})
+    state = subject.original.module.state_dict()
+    tensors = {f"{REST}{name}": value for name, value in state.items() if name not in plan.layers}
+    tensors |= {CODED: tensor_of(data), PERMUTATION: tensor_of(subject.permutation)}
+    text = json.dumps(plan.model_dump(mode="json"), sort_keys=True)
+    return checkpoint.tensor_bytes(tensors, {"format": FORMAT, "plan": text})
 
 
-def _parts(smoothing: str, order: Tensor, filters: int, channels: int) -> dict[str, Tensor]:
-    """A layer's order in bits: all kernels (cross-filter), or filters and each filter's channels (in-filter)."""
-    if smoothing == "cross-filter":
-        return {"kernels": pack_integers(order, filters * channels)}
-    if smoothing == "in-filter":
-        return {
-            "filters": pack_integers(order[::channels] // channels, filters),
-            "channels": pack_integers(order % channels, channels),
-        }
-    return {}
+def tensor_of(data: bytes) -> Tensor:
+    """Bytes as a tensor [n] of uint8."""
+    return torch.from_numpy(np.frombuffer(data, np.uint8).copy())
 
 
-def _order(smoothing: str, parts: dict[str, Tensor], filters: int, channels: int) -> Tensor:
-    count = filters * channels
-    if smoothing == "cross-filter":
-        return unpack_integers(parts["kernels"], count, count)
-    if smoothing == "in-filter":
-        moved = unpack_integers(parts["channels"], channels, count).view(filters, channels)
-        order = unpack_integers(parts["filters"], filters, filters)
-        # stored in the order of the moved filters; in_filter_order wants them as they were before
-        return in_filter_order(order, moved[order.argsort()])
-    return torch.arange(count)
-
-
-def unpacked(path: Path) -> dict[str, Tensor]:
-    """The state dict of the reconstructed network in a packed file.
+def coded_bytes(config: Config, target: Cell | OriginalCell, subject: Subject, name: str) -> tuple[AnyCodec, bytes]:
+    """A codec of the configuration, or a point that was distilled, and the bytes that it stores.
 
     Raises:
-        NernError: the file is missing or damaged, or of another format.
+        NernError: there is no such codec or point, or `compress` has not measured it.
     """
-    start(Execution(device="cpu"), 1)
-    tensors, metadata = checkpoint.read_tensors(path)
-    if metadata.get("format") not in (FORMAT, BEFORE):
-        raise NernError(f"{path}: has the format {metadata.get('format')!r}, not {FORMAT!r}; pack it with this version")
-    values = json.loads(metadata["plan"])
-    if metadata["format"] == BEFORE:
-        values["embedding"] = {name: values.pop(name) for name in PositionalEmbedding.model_fields if name in values}
-    plan = Plan(**values)
-    shapes = [(shape[0], shape[1], shape[2], shape[3]) for shape in plan.layers.values()]
-    orders = []
-    for layer, (filters, channels, _, _) in enumerate(shapes):
-        orders.append(_order(plan.smoothing, _with(tensors, f"{ORDER}{layer}."), filters, channels))
-    layout = KernelLayout(shapes, orders)
-    embedding: Embedding = TypeAdapter(Embedding).validate_python(plan.embedding)
-    predictor = predictor_of(embedding, plan.hidden, layout)
-    predictor.load_state_dict(_with(tensors, PREDICTOR))
-    weights = predicted_weights(predictor, layout, embedding.normalized, torch.device("cpu"), Workers())
-    return _with(tensors, REST) | dict(zip(plan.layers, weights, strict=True))
+    if name in config.codecs:
+        codec = config.codecs[name]
+        return codec, codec.encode(subject.arrays)
+    points = compression_points(config, target)
+    if name not in points:
+        known = ", ".join(dict.fromkeys([*config.codecs, *points]))
+        raise NernError(f"unknown codec {name!r}: the configuration has {known or 'none'}")
+    folder, again = Path(target.path), f"run: nern compress {target.path}"
+    record = files.read_json(folder / COMPRESSION)
+    if record.get("fingerprint") != fingerprint(compression_settings(config, target)):
+        raise NernError(f"{folder / COMPRESSION}: was made with other settings; {again}")
+    if not subject.inputs.items() <= dict(record["inputs"]).items():
+        raise NernError(f"{folder / COMPRESSION}: was made of other files than those that now lie there; {again}")
+    data = checkpoint.read_tensors(folder / POINTS)[0][name].numpy().tobytes()
+    wanted = {point["codec"]: point["sha256"] for point in record["points"]}
+    if hashlib.sha256(data).hexdigest() != wanted[name]:
+        raise NernError(f"{folder / POINTS}: {name} is not what {COMPRESSION} records; {again}")
+    return points[name].codec, data
 
 
-def _with(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+def pack(config: Config, target: Cell | OriginalCell, path: Path, name: str | None) -> str:
+    """Write the packed file of a cell or an original; returns a sentence about its size.
 
+    Args:
+        config: the configuration.
+        target: the cell or the original.
+        path: of the file, which must not be there.
+        name: of a codec or a distilled point; None stores floats of 32 bits.
 
-def pack(config: Config, cell: Cell, path: Path) -> str:
-    """Write the packed file of a cell; returns a sentence about its size. Raises NernError as `load_fitted`."""
+    Raises:
+        NernError: as `subject_of` or `coded_bytes`.
+    """
     new(path, ".nern")
-    fitted = load_fitted(config, cell)
-    content = packed(fitted)
+    subject = subject_of(config, target)
+    codec, data = coded_bytes(config, target, subject, name) if name else exact(subject)
+    content = packed(subject, codec, data)
     files.write_bytes(path, content)
-    whole = sum(value.numel() * value.element_size() for value in fitted.original.module.state_dict().values())
+    whole = sum(value.numel() * value.element_size() for value in subject.original.module.state_dict().values())
     return f"{path}: {len(content):,} bytes, {100 * len(content) / whole:.1f} % of the original's {whole:,}"
 
 
-def unpack(path: Path, target: Path) -> str:
-    """Write the state dict of a packed file as safetensors; returns a sentence. Raises NernError as `unpacked`."""
-    new(target, ".safetensors")
-    tensors = unpacked(path)
-    checkpoint.write_tensors(target, tensors, {"format": "pt"})
-    return f"{target}: {len(tensors)} tensors, a state dict"
+def exact(subject: Subject) -> tuple[AnyCodec, bytes]:
+    """The arrays as they are."""
+    codec = Float(kind="float", bits=32)
+    return codec, codec.encode(subject.arrays)
 
 
 def export(config: Config, cell: Cell, target: Path) -> str:

@@ -48,18 +48,22 @@ class Subject:
 
 def subject_of(config: Config, target: Cell | OriginalCell) -> Subject:
     """Load what is to be compressed; NernError if a file is missing, damaged, or of other settings."""
-    if isinstance(target, OriginalCell):
-        original = load_original(config, target)
-        weights = dict(zip(original.layers, original.weights, strict=True))
-        inputs = {str(network_file(target)): original.sha256}
-        return Subject(target.path, target, original, inputs, _arrays(weights), b"", None)
-    fitted, original_cell = load_fitted(config, target), original_of(config, target)
+    if isinstance(target, Cell):
+        return predictor_of_cell(load_fitted(config, target), target, original_of(config, target))
+    original = load_original(config, target)
+    weights = dict(zip(original.layers, original.weights, strict=True))
+    inputs = {str(network_file(target)): original.sha256}
+    return Subject(target.path, target, original, inputs, _arrays(weights), b"", None)
+
+
+def predictor_of_cell(fitted: FittedCell, cell: Cell, original: OriginalCell) -> Subject:
+    """The predictor of a cell that is loaded already."""
     inputs = fitted.digest | {
-        str(network_file(original_cell)): fitted.original.sha256,
-        original_cell.permutation(target.smoothing): fitted.permutation.sha256,
+        str(network_file(original)): fitted.original.sha256,
+        original.permutation(cell.smoothing): fitted.permutation.sha256,
     }
-    arrays, permutation = _arrays(fitted.predictor.state_dict()), coded_permutation(target.smoothing, fitted.layout)
-    return Subject(target.path, original_cell, fitted.original, inputs, arrays, permutation, fitted)
+    arrays, permutation = _arrays(fitted.predictor.state_dict()), coded_permutation(cell.smoothing, fitted.layout)
+    return Subject(cell.path, original, fitted.original, inputs, arrays, permutation, fitted)
 
 
 def _arrays(tensors: dict[str, Tensor]) -> dict[str, NDArray[np.float32]]:
