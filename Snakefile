@@ -39,3 +39,5 @@ rule all:
 rule demo:
     input:
         lambda wildcards: table_files("digits"),
+        lambda wildcards: table_files("frontier_digits"),
+        lambda wildcards: figure_files("frontier_digits"),

@@ -7,18 +7,23 @@ from pydantic import Field
 from nern.settings import Name, Positive, Settings, Unique
 
 
+class Distilled(Settings):
+    """A codec whose values are trained while they are coded."""
+
+    codec: Name
+    rate: Positive = Field(description="learning rate of Adam, falling by half a cosine")
+
+
 class Stored(Settings):
     """What is done with one kind of tensors: an original's learnable weights, or a predictor's parameters."""
 
     codecs: Annotated[list[Name], Unique] = Field([], description="each as it is: no data, no training")
-    distilled: dict[Name, Positive] = Field(
-        {}, description="codecs whose values are trained while they are coded, each with its learning rate"
-    )
+    distilled: list[Distilled] = Field([], description="those whose values are trained while they are coded, too")
 
     @property
     def points(self) -> list[tuple[str, float | None]]:
         """Every codec that is measured, and the learning rate of its distillation; None without one."""
-        return [(name, None) for name in self.codecs] + list(self.distilled.items())
+        return [(name, None) for name in self.codecs] + [(each.codec, each.rate) for each in self.distilled]
 
 
 class Compression(Settings):

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
@@ -17,7 +18,6 @@ from nern.codecs.float import Float
 from nern.codecs.permutation import decode_in_filter_orders, decode_orders
 from nern.config import Execution
 from nern.errors import NernError
-from nern.method.bits import unpack_integers
 from nern.method.kernels import KernelLayout
 from nern.method.permutation import in_filter_order
 from nern.method.predictor import predictor_of
@@ -120,13 +120,20 @@ def _of_before(tensors: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
 def _order_of_before(smoothing: str, parts: dict[str, Tensor], filters: int, channels: int) -> Tensor:
     count = filters * channels
     if smoothing == "cross-filter":
-        return unpack_integers(parts["kernels"], count, count)
+        return _integers(parts["kernels"], count, count)
     if smoothing == "in-filter":
-        moved = unpack_integers(parts["channels"], channels, count).view(filters, channels)
-        order = unpack_integers(parts["filters"], filters, filters)
+        moved = _integers(parts["channels"], channels, count).view(filters, channels)
+        order = _integers(parts["filters"], filters, filters)
         # stored in the order of the moved filters; in_filter_order wants them as they were before
         return in_filter_order(order, moved[order.argsort()])
     return torch.arange(count)
+
+
+def _integers(packed: Tensor, count: int, length: int) -> Tensor:
+    """Integers [length] from 0 to count − 1, each in ⌈log2 count⌉ bits, the lowest first."""
+    bits = math.ceil(math.log2(count))
+    flags = np.unpackbits(packed.numpy(), count=length * bits, bitorder="little").reshape(length, bits)
+    return torch.from_numpy(flags.astype(np.int64) << np.arange(bits)).sum(dim=1)
 
 
 def _with(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
