@@ -53,7 +53,7 @@ class VectorCodebook(Codec):
         """Centers, indices and scales; a filter's scale has the least squared error with the centers of its vectors."""
         units, sizes = {}, self.sizes({name: matrix.shape for name, matrix in matrices.items()})
         for name, matrix in matrices.items():
-            units[name] = cut(quotients(matrix, _root_mean_squares(matrix)), sizes[name])
+            units[name] = cut(quotients(matrix, root_mean_squares(matrix)), sizes[name])
         centers, indices, scales = {}, {}, {}
         for size in sorted(set(sizes.values())):
             alike = [name for name in matrices if sizes[name] == size]
@@ -134,7 +134,8 @@ def _vectors(shape: tuple[int, ...], size: Size) -> int:
     return -(-columns(shape) // math.prod(size))
 
 
-def _root_mean_squares(matrix: Array) -> Halves:
+def root_mean_squares(matrix: Array) -> Halves:
+    """Of each filter, [F]: what its vectors are divided by before their centers are chosen."""
     squares = np.square(rows(matrix), dtype=np.float64).sum(axis=1)
     return halves(np.sqrt(squares / max(columns(matrix.shape), 1)), "weights")
 

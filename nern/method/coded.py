@@ -17,7 +17,7 @@ from torch import Tensor
 from nern.codecs.base import Array, Arrays, Codec
 from nern.codecs.scaled import Integers, Scaled, quotients
 from nern.codecs.streams import Halves
-from nern.codecs.vector import VectorChoice, VectorCodebook, cut
+from nern.codecs.vector import VectorChoice, VectorCodebook, cut, root_mean_squares
 
 
 class Coded(ABC):
@@ -29,7 +29,7 @@ class Coded(ABC):
 
     def __init__(self, arrays: Arrays) -> None:
         self.parameters = {f"value.{name}": torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        self.matrices = [name for name, array in arrays.items() if array.ndim >= 2]
+        self.matrices = [name for name in sorted(arrays) if arrays[name].ndim >= 2]
         self.vectors = [name for name in arrays if name not in self.matrices]
 
     def value(self, name: str) -> Tensor:
@@ -109,16 +109,19 @@ class CodedVectors(Coded):
         self.shapes = {name: arrays[name].shape for name in self.matrices}
         self.sizes = codec.sizes(self.shapes)
         self.first = {name: torch.from_numpy(scales).float() for name, scales in self.choice.scales.items()}
+        self.units = {name: torch.from_numpy(root_mean_squares(arrays[name])).float() for name in self.matrices}
         self.parameters |= {f"growth.{name}": torch.zeros_like(scale) for name, scale in self.first.items()}
         centers = {size: torch.from_numpy(each).float() for size, each in self.choice.centers.items()}
         self.parameters |= {f"centers.{size}": each for size, each in centers.items()}
 
     def choose(self) -> dict[str, Array]:
         """The center nearest to each vector of the values under the present scales."""
-        scales = {name: self._half(first, self.parameters[f"growth.{name}"]) for name, first in self.first.items()}
+        growth = {name: self.parameters[f"growth.{name}"] for name in self.matrices}
+        scales = {name: self._half(self.first[name], growth[name]) for name in self.matrices}
+        units = {name: self._half(self.units[name], growth[name]) for name in self.matrices}
         centers = {size: self.parameters[f"centers.{size}"].half().numpy() for size in self.choice.centers}
         indices = {
-            name: _nearest(cut(quotients(self.value(name).numpy(), scales[name]), size), centers[size])
+            name: _nearest(cut(quotients(self.value(name).numpy(), units[name]), size), centers[size])
             for name, size in self.sizes.items()
         }
         self.choice = VectorChoice(centers, indices, scales)
