@@ -120,6 +120,7 @@ def _status(arguments: argparse.Namespace) -> None:
         watch.watch(config, Path(), arguments.every)
     else:
         say(status.render(status.status(config, Path())))
+        say(status.render_frontiers(status.frontiers(config, Path())))
 
 
 def _plan(arguments: argparse.Namespace) -> None:
@@ -137,20 +138,25 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> None:
-    from nern.matrix import Cell, data_path, fit_settings, original_of
+    from nern import matrix
 
-    config, cell = _config(arguments), Cell.parse(arguments.cell)
-    settings, original = fit_settings(config, cell), original_of(config, cell)
-    inputs = [
-        f"{data_path(cell.task)}/data.json",
-        f"{original.path}/network.safetensors",
-        original.permutation(cell.smoothing),
-    ]
+    config, target = _config(arguments), matrix.parse_target(arguments.path)
+    inputs = [f"{matrix.data_path(target.task)}/data.json"]
+    settings: matrix.FitSettings | matrix.OriginalSettings
+    if isinstance(target, matrix.Cell):
+        settings, original = matrix.fit_settings(config, target), matrix.original_of(config, target)
+        inputs += [f"{original.path}/network.safetensors", original.permutation(target.smoothing)]
+    else:
+        settings, weights = matrix.original_settings(config, target), matrix.weights_file(config, target)
+        inputs += [str(weights)] if weights else []
+    compression = matrix.compression_settings(config, target)
     explained = {
-        "cell": cell.path,
+        "path": target.path,
         "fingerprint": fingerprint(settings),
         "inputs": {path: "there" if Path(path).exists() else "missing" for path in inputs},
         "settings": settings.model_dump(mode="json"),
+        "compression": {"fingerprint": fingerprint(compression)}
+        | compression.model_dump(mode="json", exclude={"subject"}),
     }
     say(json.dumps(explained, indent=2, ensure_ascii=False))
 
@@ -245,8 +251,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--every", type=_positive, default=5, metavar="S", help="seconds between looks (default: 5)")
     add("plan", _plan, "count the matrix's fits, with the GPU hours that the paper's fits took")
     add("verify", _verify, "check all results and tables against each other, the configuration and the code")
-    command = add("explain", _explain, "print a cell's resolved settings, fingerprint and inputs")
-    command.add_argument("cell", metavar="CELL", help=CELL)
+    command = add("explain", _explain, "print the resolved settings, fingerprints and inputs of a cell or an original")
+    command.add_argument("path", metavar="CELL|ORIGINAL", help=f"{CELL} or {ORIGINAL}")
     command = add("plot", _plot, "draw a cell's losses, errors by layer and kernels into its folder")
     command.add_argument("cell", metavar="CELL", help=CELL)
     command = add("export", _export, "write a cell's reconstructed network as a state dict")

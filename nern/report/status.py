@@ -8,9 +8,19 @@ from tabulate import tabulate
 
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import all_cells, figure_cells, figure_names, fit_settings, table_cells
+from nern.matrix import (
+    FRONTIER,
+    all_cells,
+    figure_cells,
+    figure_names,
+    fit_settings,
+    frontier_inputs,
+    parse_target,
+    table_cells,
+)
 from nern.report import collect, formats
 from nern.report.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
+from nern.report.frontier.points import compressed
 
 DAMAGED = "damaged"
 ORDER = (DONE, RUNNING, FAILED, OUTDATED, DAMAGED, MISSING)
@@ -43,6 +53,37 @@ def status(config: Config, root: Path) -> pd.DataFrame:
             tables.setdefault(cell.path, [f"figures/{name}"])
     frame["tables"] = [", ".join(tables[cell]) for cell in frame["cell"]]
     return frame
+
+
+def frontiers(config: Config, root: Path) -> list[list[str]]:
+    """Of each frontier its table's name, and how many of what it compares are compressed, outdated and missing.
+
+    Args:
+        config: the configuration.
+        root: the folder that `results/` lies in.
+    """
+    return [_frontier(config, f"{FRONTIER}{name}", root) for name in config.frontiers]
+
+
+def _frontier(config: Config, name: str, root: Path) -> list[str]:
+    states: list[str] = []
+    for path in frontier_inputs(config, name):
+        if not (root / path).exists():
+            states.append(MISSING)
+            continue
+        try:
+            states.append(DONE if compressed(config, parse_target(str(Path(path).parent)), root) else OUTDATED)
+        except NernError:
+            states.append(DAMAGED)
+    return [name, *(str(states.count(state)) for state in FRONTIER_STATES)]
+
+
+FRONTIER_STATES = (DONE, OUTDATED, DAMAGED, MISSING)
+
+
+def render_frontiers(rows: list[list[str]]) -> str:
+    """The rows of `frontiers` as text."""
+    return "\n" + _text_table(["compressed", *FRONTIER_STATES], rows) if rows else ""
 
 
 def render(frame: pd.DataFrame) -> str:

@@ -5,16 +5,20 @@ remark is a file of other settings, inputs or code: it is not used until its sta
 lies outside of the working folder may be elsewhere: that it was not compared is a remark, too.
 """
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from nern import files
+from torch import Tensor
+
+from nern import checkpoint, files
 from nern.config import Config, fingerprint
 from nern.data.batches import listed
 from nern.data.prepared import read_manifest
 from nern.data.splits import SPLITS
 from nern.errors import NernError
 from nern.matrix import (
+    COMPRESSION,
     Cell,
     OriginalCell,
     all_cells,
@@ -27,7 +31,9 @@ from nern.matrix import (
 from nern.provenance import code_digest
 from nern.report import collect, verify_shown
 from nern.report.findings import Finding
+from nern.report.frontier.points import compressed
 from nern.stages.artifacts import load_original, load_permutation, load_predictions
+from nern.stages.pack import POINTS
 from nern.stages.reconstruct import load_fitted
 
 
@@ -44,6 +50,10 @@ def verify(config: Config) -> list[Finding]:
         found += _original(config, original, modes, digests)
     for cell in cells:
         found += _cell(config, cell, digests)
+    for original in originals:
+        found += _compression(config, original)
+    for cell in cells:
+        found += _compression(config, cell)
     return found + list(verify_shown.verify(config)) + list(_strangers(config))
 
 
@@ -117,6 +127,29 @@ def _cell(config: Config, cell: Cell, digests: collect.Digests) -> Iterator[Find
         yield from _code(f"{cell.path}/metrics.json", files.read_json(Path(cell.path) / "metrics.json").get("code"))
     except NernError as error:
         yield _sentence(error)
+
+
+def _compression(config: Config, target: Cell | OriginalCell) -> Iterator[Finding]:
+    """What `compress` measured, if it did: of these files, by this code, and with the bytes that it kept."""
+    path = Path(target.path) / COMPRESSION
+    if not path.exists():
+        return
+    try:
+        found = compressed(config, target, Path())
+        if found is None:
+            yield Finding(f"{path}: is of other settings or files; run: nern compress {target.path}", error=False)
+            return
+        yield from _code(str(path), found.record.get("code"))
+        kept, _ = checkpoint.read_tensors(path.with_name(POINTS))
+        for point in found.record["points"]:
+            if point["rate"] is not None and _sha256(kept.get(point["codec"])) != point["sha256"]:
+                yield Finding(f"{path.with_name(POINTS)}: {point['codec']} is not what {path.name} records", error=True)
+    except NernError as error:
+        yield _sentence(error)
+
+
+def _sha256(data: Tensor | None) -> str:
+    return "" if data is None else hashlib.sha256(data.numpy().tobytes()).hexdigest()
 
 
 def _code(path: str, code: object) -> Iterator[Finding]:

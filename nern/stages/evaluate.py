@@ -51,6 +51,7 @@ def measure(config: Config, cell: Cell, threads: int) -> dict[str, Any]:
         sum(error**2 * weight.numel() for error, weight in zip(errors.values(), weights, strict=True))
         / fitted.layout.parameters
     )
+    lost = relative_error(original.weights, weights)  # now: these are the network's own, and written over below
     before = load_predictions(original_cell, original)
     subject = predictor_of_cell(fitted, cell, original_cell)
     packed_bytes = len(packed(subject, *exact(subject)))
@@ -81,7 +82,7 @@ def measure(config: Config, cell: Cell, threads: int) -> dict[str, Any]:
         "best_on_test_iteration": best[1] if best else None,
         **after.against(before),
         "weight_rmse": rmse,
-        "relative_error": relative_error(original.weights, weights),
+        "relative_error": lost,
         "layer_rmse": errors,
         "predictor_parameters": parameters,
         "predictor_bytes": parameters * FLOAT_BYTES,

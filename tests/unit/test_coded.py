@@ -1,7 +1,7 @@
 """Arrays trained while they are coded: what a pass sees is what the bytes hold, and gradients are autograd's.
 
-The oracles write the straight-through estimators out as graphs: x + (y − x).detach() has the value of y and the gradient
-of x.
+The oracles write the straight-through estimators out as graphs: x + (y − x).detach() has the value of y and the
+gradient of x.
 """
 
 import numpy as np

@@ -1,0 +1,281 @@
+"""Stage `compress`: it measures what the bytes hold, of originals and predictors, and resumes to the byte."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import yaml
+from test_pack import accuracy, nern_unpack, resnet8
+from tiny import CELL, ORIGINAL, nern
+
+from nern import files
+from nern.stages import coded
+
+FILES = ("compression.json", "compressed.safetensors")
+
+
+@pytest.fixture(scope="module")
+def compressed(finished, tmp_path_factory):
+    """A folder in which the original and the cell are compressed."""
+    folder = tmp_path_factory.mktemp("compressed") / "run"
+    shutil.copytree(finished, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert nern("compress", ORIGINAL) == 0
+        assert nern("compress", CELL) == 0
+    return folder
+
+
+@pytest.fixture
+def measured(compressed, tmp_path, monkeypatch):
+    """A copy of it, as the working folder."""
+    folder = tmp_path / "run"
+    shutil.copytree(compressed, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def points(path):
+    return {point["codec"]: point for point in json.loads(Path(path, "compression.json").read_text())["points"]}
+
+
+def sentence(capsys):
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert not any("Traceback" in line for line in lines)
+    return lines[-1]
+
+
+@pytest.mark.parametrize("path", [ORIGINAL, CELL])
+def test_floats_of_32_bits_lose_nothing(measured, path):
+    point = points(path)["float32"]
+    metrics = json.loads(Path(path, "metrics.json").read_text())
+    assert point["accuracy"] == metrics["accuracy"]
+    if path == ORIGINAL:
+        assert (point["agreement"], point["relative_error"]) == (100, 0)
+        assert point["divergence"] < 1e-6
+    else:
+        for name in ("agreement", "divergence", "relative_error", "won_images", "lost_images"):
+            assert point[name] == metrics[name], name
+
+
+def test_bytes_are_counted_whole(measured):
+    record = json.loads(Path(CELL, "compression.json").read_text())
+    for point in record["points"]:
+        assert point["bytes"] == point["coded_bytes"] + point["permutation_bytes"]
+        assert point["bits_per_weight"] == pytest.approx(8 * point["bytes"] / record["learnable_parameters"])
+    shapes = [(8, 1), (8, 8), (8, 8), (16, 8), (16, 16), (16, 8), (32, 16), (32, 32), (32, 16)]
+    least = sum(math.lgamma(f * c + 1) / math.log(2) for f, c in shapes) / 8
+    assert least <= points(CELL)["float32"]["permutation_bytes"] <= 1.005 * least + 16 * len(shapes)
+    predictor = json.loads(Path(CELL, "metrics.json").read_text())["predictor_bytes"]
+    assert predictor <= points(CELL)["float32"]["coded_bytes"] <= predictor + 64
+    assert points(ORIGINAL)["float32"]["permutation_bytes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "codec"),
+    [
+        (ORIGINAL, "uniform-4"),
+        (ORIGINAL, "entropy-1"),
+        (ORIGINAL, "low-rank-25"),
+        (ORIGINAL, "kernels-16-distilled"),
+        (ORIGINAL, "binary-distilled"),
+        (CELL, "float16"),
+        (CELL, "pruned-50"),
+        (CELL, "uniform-6-distilled"),
+    ],
+)
+def test_a_packed_point_is_the_measured_network(measured, path, codec):
+    assert nern("pack", path, "--codec", codec, "x.nern") == 0
+    assert nern_unpack("x.nern", "x.safetensors") == 0
+    network = safetensors.torch.load_file("x.safetensors")
+    assert accuracy(resnet8(network)) == points(path)[codec]["accuracy"]
+    original = safetensors.torch.load_file(Path(ORIGINAL, "network.safetensors"))
+    names = [name for name, value in original.items() if value.dim() == 4]
+    error = sum((network[n] - original[n]).double().square().sum() for n in names)
+    whole = sum(original[n].double().square().sum() for n in names)
+    assert (error / whole).item() == pytest.approx(points(path)[codec]["relative_error"], rel=1e-7)
+    shared = sum(v.numel() * v.element_size() for name, v in original.items() if name not in names)
+    assert Path("x.nern").stat().st_size <= points(path)[codec]["bytes"] + shared + 8_000  # names, shapes, settings
+
+
+@pytest.mark.parametrize("path", [ORIGINAL, CELL])
+def test_any_number_of_threads_makes_the_same_bytes(measured, path):
+    before = {name: Path(path, name).read_bytes() for name in FILES}
+    for name in FILES:
+        Path(path, name).unlink()
+    assert nern("compress", path, "--threads", "3") == 0
+    assert {name: Path(path, name).read_bytes() for name in FILES} == before
+
+
+@pytest.mark.parametrize(("path", "stop"), [(ORIGINAL, 2), (ORIGINAL, 13), (CELL, 3)])
+def test_a_compression_that_stops_goes_on_to_the_same_bytes(measured, monkeypatch, path, stop):
+    before = {name: Path(path, name).read_bytes() for name in FILES}
+    for name in FILES:
+        Path(path, name).unlink()
+
+    class Killed(BaseException):
+        pass
+
+    plain, steps = coded.Run.step, []
+
+    def dying(self, done, **values):
+        plain(self, done, **values)
+        steps.append(done)
+        if len(steps) == stop:
+            raise Killed
+
+    monkeypatch.setattr(coded.Run, "wants_save", lambda self: True)
+    monkeypatch.setattr(coded.Run, "step", dying)
+    with pytest.raises(Killed):
+        nern("compress", path)
+    monkeypatch.undo()
+    monkeypatch.chdir(measured)
+    assert not Path(path, "compression.json").exists()
+    assert nern("compress", path) == 0
+    assert {name: Path(path, name).read_bytes() for name in FILES} == before
+    assert not list(Path(path, ".compress").glob("*.safetensors"))
+
+
+def test_distilling_brings_coded_weights_nearer(measured):
+    """Five iterations do little; but what is distilled may not be further from the original than what is not."""
+    config = yaml.safe_load(Path("tiny.yaml").read_text())
+    config["variants"]["decoupled"]["distillation"]["iterations"] = 60
+    config["compression"]["original"] = {
+        "codecs": ["uniform-3", "kernels-16"],
+        "distilled": [{"codec": "uniform-3", "rate": 2e-3}, {"codec": "kernels-16", "rate": 2e-3}],
+    }
+    Path("tiny.yaml").write_text(yaml.safe_dump(config))
+    assert nern("compress", ORIGINAL) == 0
+    found = points(ORIGINAL)
+    for codec in ("uniform-3", "kernels-16"):
+        assert found[f"{codec}-distilled"]["divergence"] < 0.7 * found[codec]["divergence"]
+        assert found[f"{codec}-distilled"]["bytes"] <= 1.05 * found[codec]["bytes"]
+
+
+def test_the_frontier_is_made_of_what_was_measured(measured):
+    assert nern("table", "frontier_digits") == 0
+    assert nern("figure", "frontier_digits") == 0
+    text = Path("tables/frontier_digits.partial.md").read_text()  # the second seed and the other orders are missing
+    for codec in points(ORIGINAL):
+        assert f"| {codec} " in text
+    assert "at the original's accuracy less 0.5 points" in text
+    assert Path("figures/frontier_digits.partial.svg").exists()
+
+
+LIES = {
+    "an accuracy": lambda: forged(CELL, "accuracy", 99.0),
+    "bytes": lambda: forged(ORIGINAL, "bytes", 1),
+    "kept bytes": lambda: Path(ORIGINAL, "compressed.safetensors").write_bytes(
+        Path(CELL, "compressed.safetensors").read_bytes()
+    ),
+    "a record edited by hand": lambda: edit(Path(CELL, "compression.json"), '"accuracy": ', '"accuracy": 1'),
+    "another's record": lambda: shutil.copy(Path(CELL, "compression.json"), Path(ORIGINAL, "compression.json")),
+}
+
+
+def forged(path, key, value):
+    """A change by someone who knows how the checksum is made."""
+    file = Path(path, "compression.json")
+    record = files.read_json(file)
+    record["points"][-1][key] = value
+    files.write_json(file, record)
+
+
+def edit(path, old, new):
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_verify_finds_a_compression_that_lies(measured, capsys, lie):
+    assert nern("verify") == 0
+    LIES[lie]()
+    capsys.readouterr()
+    assert nern("verify") == 1
+    assert "compress" in capsys.readouterr().out
+
+
+def test_a_predictor_that_was_fitted_anew_leaves_its_compression_behind(measured, capsys):
+    settings = yaml.safe_load(Path("tiny.yaml").read_text())
+    settings["variants"]["decoupled"]["training"]["iterations"] = 21
+    Path("tiny.yaml").write_text(yaml.safe_dump(settings))
+    assert nern("fit", CELL) == 0
+    assert nern("evaluate", CELL) == 0
+    assert nern("verify") == 0
+    assert "is of other settings or files; run: nern compress" in capsys.readouterr().out
+    assert nern("pack", CELL, "--codec", "uniform-6-distilled", "x.nern") == 2
+    assert "run: nern compress" in sentence(capsys)
+
+
+MISTAKES = {
+    "unknown codec": ({"original": {"codecs": ["uniform-9"]}}, "unknown codec 'uniform-9'"),
+    "unknown kind": ({"codecs": {"a": {"kind": "jpeg"}}}, "codecs.a"),
+    "unknown knob": ({"codecs": {"uniform-8": {"knob": 1}}}, "unknown key"),
+    "bits": ({"codecs": {"uniform-8": {"bits": 17}}}, "less than or equal to 8 (got 17)"),
+    "cannot be distilled": (
+        {"original": {"distilled": [{"codec": "low-rank-25", "rate": 0.1}]}},
+        "low-rank cannot be distilled",
+    ),
+    "rate": ({"original": {"distilled": [{"codec": "uniform-3", "rate": -1}]}}, "greater than 0 (got -1)"),
+    "a budget that nothing meets": (
+        {"codecs": {"low-rank-25": {"ratio": 0.001}}},
+        "choose a larger ratio",
+    ),
+    "no phase to distill by": ({"variant": "base"}, "has no second phase"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence_and_nothing_is_written(run, capsys, mistake):
+    change, needle = MISTAKES[mistake]
+    settings = yaml.safe_load(Path("tiny.yaml").read_text())
+    for key, value in change.items():
+        if key == "codecs":
+            settings["codecs"] = value
+        elif isinstance(value, dict):
+            settings["compression"][key] |= value
+        else:
+            settings["compression"][key] = value
+    Path("tiny.yaml").write_text(yaml.safe_dump(settings))
+    capsys.readouterr()
+    assert nern("compress", ORIGINAL) == 2
+    assert needle in sentence(capsys)
+    assert not Path(ORIGINAL, "compression.json").exists()
+
+
+def test_files_that_lie_are_one_sentence_and_nothing_is_written(measured, capsys):
+    from nern import checkpoint
+
+    assert nern("pack", ORIGINAL, "--codec", "uniform-4", "good.nern") == 0
+    tensors, metadata = checkpoint.read_tensors(Path("good.nern"))
+    plan = json.loads(metadata["plan"])
+
+    def lying(name, change):
+        checkpoint.write_tensors(Path(name), tensors, metadata | {"plan": json.dumps(plan | change)})
+
+    first = next(iter(plan["layers"]))
+    lying("petabyte.nern", {"layers": {first: [2**20, 2**20, 3, 3]}})
+    lying("other.nern", {"layers": {first: [8, 1, 3, 3]}})
+    lying("codec.nern", {"codec": {"kind": "jpeg"}})
+    lying("predictor.nern", {"predictor": {"hidden": 10**9, "embedding": {"kind": "table"}, "smoothing": "none"}})
+    lying("negative.nern", {"layers": {first: [-8, -1, 3, 3]}})
+    checkpoint.write_tensors(Path("planless.nern"), tensors, {"format": "nern 2"})
+    short = dict(tensors) | {"coded": tensors["coded"][:-9].clone()}
+    checkpoint.write_tensors(Path("short.nern"), short, metadata)
+    for name in ("petabyte", "other", "codec", "predictor", "negative", "planless", "short"):
+        capsys.readouterr()
+        assert nern_unpack(f"{name}.nern", "x.safetensors") == 2, name
+        assert f"{name}.nern" in sentence(capsys)
+        assert not Path("x.safetensors").exists()
+
+
+def test_a_network_is_not_changed_by_being_measured(measured):
+    assert torch.equal(
+        *(safetensors.torch.load_file(Path(ORIGINAL, "network.safetensors"))["conv1.weight"] for _ in range(2))
+    )
+    kept = points(ORIGINAL)
+    errors = [kept[name]["relative_error"] for name in ("float32", "uniform-8", "uniform-4")]
+    assert errors == sorted(errors) and errors[1] < 1e-4 and errors[2] < 0.05
