@@ -161,8 +161,8 @@ def initialize_default(predictor: CoordinateMLP, generator: torch.Generator) -> 
     """PyTorch's default for linear layers, U[−1/√in, 1/√in], from a named stream (both states of the authors' code).
 
     Sinusoids of N levels are in = 6N = 2|γ|² numbers, and their products with the first layer's weights add up to a
-    variance of |γ|² / (3·in) = 1/6. Weights U[−1/√(2|γ|²), 1/√(2|γ|²)] do so whatever the embedding: a table's are
-    U[−1/√6, 1/√6].
+    variance of |γ|² / (3·in) = 1/6. Weights U[−1/√(2|γ|²), 1/√(2|γ|²)] do so whatever the embedding: of a table, the
+    learned vectors' entries are U[−1/√6, 1/√6].
     """
     first = predictor.linears[0]
     for layer in predictor.linears:

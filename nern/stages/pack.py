@@ -5,11 +5,10 @@ permutation as integers of as many bits as an index needs (paper, section 3.3, r
 """
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import ValidationError
 from torch import Tensor
 
 from nern import checkpoint, files
@@ -19,26 +18,23 @@ from nern.matrix import Cell
 from nern.method.bits import pack_integers, unpack_integers
 from nern.method.kernels import KernelLayout
 from nern.method.permutation import in_filter_order
-from nern.method.predictor import predictor_of
 from nern.method.workers import Workers
-from nern.settings import Embedding, PositionalEmbedding
+from nern.settings import Embedding, PositionalEmbedding, Settings
 from nern.stages.artifacts import rebuild
-from nern.stages.reconstruct import FittedCell, load_fitted, predicted_weights
+from nern.stages.reconstruct import FittedCell, load_fitted, loaded_predictor, predicted_weights
 from nern.stages.runtime import start, start_in_pieces
 
 FORMAT, BEFORE = "nern 2", "nern 1"
 PREDICTOR, ORDER, REST = "predictor.", "order.", "rest."
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Settings):
     """What a packed file must say besides its tensors."""
 
     cell: str
     hidden: int
     kernel_size: int
-    embedding: dict[str, object]
-    """Settings of the protocol."""
+    embedding: Embedding
     smoothing: str
     layers: dict[str, list[int]]
     """Name and shape [filters, channels, height, width] of each learnable weight."""
@@ -46,13 +42,13 @@ class Plan:
 
 def packed(fitted: FittedCell) -> bytes:
     """The file of a fitted cell."""
-    settings, embedding = fitted.settings, fitted.settings.protocol.embedding
+    settings = fitted.settings
     names = [f"{layer}.weight" for layer in fitted.original.layers]
     plan = Plan(
         cell=settings.cell,
         hidden=settings.hidden,
         kernel_size=fitted.layout.kernel_size,
-        embedding=embedding.model_dump(mode="json"),
+        embedding=settings.protocol.embedding,
         smoothing=settings.permutation.mode,
         layers=dict(zip(names, map(list, fitted.layout.shapes), strict=True)),
     )
@@ -63,7 +59,7 @@ def packed(fitted: FittedCell) -> bytes:
         zip(fitted.layout.orders, fitted.layout.shapes, strict=True)
     ):
         tensors |= {f"{ORDER}{layer}.{part}": v for part, v in _parts(plan.smoothing, order, filters, channels).items()}
-    return checkpoint.tensor_bytes(tensors, {"format": FORMAT, "plan": json.dumps(asdict(plan), sort_keys=True)})
+    return checkpoint.tensor_bytes(tensors, {"format": FORMAT, "plan": json.dumps(plan.model_dump(), sort_keys=True)})
 
 
 def _parts(smoothing: str, order: Tensor, filters: int, channels: int) -> dict[str, Tensor]:
@@ -103,16 +99,19 @@ def unpacked(path: Path) -> dict[str, Tensor]:
     values = json.loads(metadata["plan"])
     if metadata["format"] == BEFORE:
         values["embedding"] = {name: values.pop(name) for name in PositionalEmbedding.model_fields if name in values}
-    plan = Plan(**values)
+    try:
+        plan = Plan.model_validate(values)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise NernError(f"{path}: has a plan that cannot be read ({place}: {wrong['msg']}); pack it anew") from None
     shapes = [(shape[0], shape[1], shape[2], shape[3]) for shape in plan.layers.values()]
     orders = []
     for layer, (filters, channels, _, _) in enumerate(shapes):
         orders.append(_order(plan.smoothing, _with(tensors, f"{ORDER}{layer}."), filters, channels))
     layout = KernelLayout(shapes, orders)
-    embedding: Embedding = TypeAdapter(Embedding).validate_python(plan.embedding)
-    predictor = predictor_of(embedding, plan.hidden, layout)
-    predictor.load_state_dict(_with(tensors, PREDICTOR))
-    weights = predicted_weights(predictor, layout, embedding.normalized, torch.device("cpu"), Workers())
+    predictor = loaded_predictor(path, _with(tensors, PREDICTOR), plan.embedding, plan.hidden, layout, "pack it anew")
+    weights = predicted_weights(predictor, layout, plan.embedding.normalized, torch.device("cpu"), Workers())
     return _with(tensors, REST) | dict(zip(plan.layers, weights, strict=True))
 
 

@@ -15,6 +15,7 @@ from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateMLP, predictor_of
 from nern.method.workers import Workers
+from nern.settings import Embedding
 from nern.stages.artifacts import Permutation, TrainedOriginal, load_original, load_permutation
 
 PIECE = 2**14
@@ -72,7 +73,9 @@ def load_fitted(config: Config, cell: Cell) -> FittedCell:
             f"run: nern fit {folder}"
         )
     layout = KernelLayout(original.shapes, permutation.orders)
-    predictor = _load_predictor(folder, settings, layout)
+    path, embedding = folder / "predictor.safetensors", settings.protocol.embedding
+    tensors, _ = checkpoint.read_tensors(path)
+    predictor = loaded_predictor(path, tensors, embedding, settings.hidden, layout, f"run: nern fit {folder}")
     return FittedCell(settings, record, original, permutation, layout, predictor)
 
 
@@ -95,13 +98,26 @@ def _checked_record(folder: Path, settings: FitSettings) -> dict[str, Any]:
     return fitted
 
 
-def _load_predictor(folder: Path, settings: FitSettings, layout: KernelLayout) -> CoordinateMLP:
-    path = folder / "predictor.safetensors"
-    tensors, _ = checkpoint.read_tensors(path)
-    predictor = predictor_of(settings.protocol.embedding, settings.hidden, layout)
+def loaded_predictor(
+    path: Path, tensors: dict[str, Tensor], embedding: Embedding, hidden: int, layout: KernelLayout, again: str
+) -> CoordinateMLP:
+    """The predictor of a network's kernels with the tensors of a file.
+
+    Args:
+        path: the file.
+        tensors: its state dict.
+        embedding: the protocol's.
+        hidden: h.
+        layout: the network's kernels.
+        again: how to make the file anew.
+
+    Raises:
+        NernError: the tensors are those of another predictor, or of another network's.
+    """
+    predictor = predictor_of(embedding, hidden, layout)
     try:
         predictor.load_state_dict(tensors)
     except RuntimeError as error:
         line = " ".join(str(error).split())
-        raise NernError(f"{path}: does not fit the cell's predictor ({line}); run: nern fit {folder}") from None
+        raise NernError(f"{path}: does not fit the predictor of its network ({line}); {again}") from None
     return predictor
