@@ -51,9 +51,9 @@ class Sinusoids(CoordinateEmbedding):
 class OneHot(CoordinateEmbedding):
     """A number where the index is, else zeros: behind it a linear layer is a table of learned vectors.
 
-    The first layer's output is e_l + e_f + e_c + bias, and e_i is the number times a column of its weight. The number is
-    √40, not 1, which makes the embedding as long as the paper's sinusoids (|γ|² = 3N = 120): the same initial weights
-    give outputs of the same variance, and at the same learning rate they change as fast (docs/fidelity.md).
+    The first layer's output is e_l + e_f + e_c + bias, and e_i is the number times a column of its weight. The number
+    is √40, not 1, which makes the embedding as long as the paper's sinusoids (|γ|² = 3N = 120): the same initial
+    weights give outputs of the same variance, and one learning rate suits both (docs/fidelity.md).
     """
 
     squared_norm = 120.0
@@ -74,7 +74,7 @@ class OneHot(CoordinateEmbedding):
                 f"a learned embedding for {count} {AXES[axis]} has none for other indices than 0 to {count - 1}; "
                 "use it with the network that it was fitted to"
             )
-        return F.one_hot(rows, count) * torch.tensor(self.squared_norm / 3).sqrt()
+        return F.one_hot(rows, count) * math.sqrt(self.squared_norm / len(self.widths))
 
 
 def positional_embedding(coordinates: Tensor, *, base: float, levels: int) -> Tensor:
