@@ -149,6 +149,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _explain(arguments: argparse.Namespace) -> None:
     from nern.matrix import Cell, data_path, fit_settings, original_of
+    from nern.stages.reconstruct import predictor_parameters
 
     config, cell = _config(arguments), Cell.parse(arguments.cell)
     settings, original = fit_settings(config, cell), original_of(config, cell)
@@ -160,6 +161,7 @@ def _explain(arguments: argparse.Namespace) -> None:
     explained = {
         "cell": cell.path,
         "fingerprint": fingerprint(settings),
+        "predictor_parameters": predictor_parameters(config, cell),
         "inputs": {path: "there" if Path(path).exists() else "missing" for path in inputs},
         "settings": settings.model_dump(mode="json"),
     }
@@ -254,7 +256,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--every", type=_positive, default=5, metavar="S", help="seconds between looks (default: 5)")
     add("plan", _plan, "count the matrix's fits, with the GPU hours that the paper's fits took")
     add("verify", _verify, "check all results and tables against each other, the configuration and the code")
-    command = add("explain", _explain, "print a cell's resolved settings, fingerprint and inputs")
+    command = add("explain", _explain, "print a cell's resolved settings, fingerprint, inputs and size")
     command.add_argument("cell", metavar="CELL", help=CELL)
     command = add("plot", _plot, "draw a cell's losses, errors by layer and kernels into its folder")
     command.add_argument("cell", metavar="CELL", help=CELL)

@@ -2,7 +2,7 @@
 
 The paper's (section 3.1) is γ(v) = (sin b⁰πv, cos b⁰πv, …, sin b^{N−1}πv, cos b^{N−1}πv), concatenated over the layer
 l, the filter f and the input channel c. The indices themselves enter, not scaled to [0, 1): normalized ones fit far
-worse (METHOD). Beyond the paper each index has a one in a place of its own (`OneHot`).
+worse (METHOD). Beyond the paper, each index has a place of its own (`OneHot`).
 """
 
 import math

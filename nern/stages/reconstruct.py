@@ -15,8 +15,9 @@ from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateMLP, predictor_of
 from nern.method.workers import Workers
+from nern.networks.learnable import learnable_layers, weight_of
 from nern.settings import Embedding
-from nern.stages.artifacts import Permutation, TrainedOriginal, load_original, load_permutation
+from nern.stages.artifacts import Permutation, TrainedOriginal, build_network, load_original, load_permutation
 
 PIECE = 2**14
 """Coordinates that a predictor is given at once."""
@@ -77,6 +78,21 @@ def load_fitted(config: Config, cell: Cell) -> FittedCell:
     tensors, _ = checkpoint.read_tensors(path)
     predictor = loaded_predictor(path, tensors, embedding, settings.hidden, layout, f"run: nern fit {folder}")
     return FittedCell(settings, record, original, permutation, layout, predictor)
+
+
+def predictor_parameters(config: Config, cell: Cell) -> int:
+    """How many parameters a cell's predictor has, by the settings alone: nothing has to be there.
+
+    Raises:
+        NernError: the network cannot be built, or has no kernels to learn.
+    """
+    settings = fit_settings(config, cell)
+    module = build_network(config, cell.task, cell.network)
+    weights = [weight_of(module, name) for name in learnable_layers(module, include=settings.permutation.learnable)]
+    shapes = [(w.shape[0], w.shape[1], w.shape[2], w.shape[3]) for w in weights]
+    layout = KernelLayout(shapes, [torch.arange(filters * channels) for filters, channels, _, _ in shapes])
+    predictor = predictor_of(settings.protocol.embedding, settings.hidden, layout)
+    return sum(parameter.numel() for parameter in predictor.parameters())
 
 
 def _checked_record(folder: Path, settings: FitSettings) -> dict[str, Any]:

@@ -371,6 +371,16 @@ def test_status_and_explain(run, capsys):
     explained = json.loads(capsys.readouterr().out)
     assert explained["fingerprint"] == metrics()["fingerprint"]
     assert set(explained["inputs"].values()) == {"there"}
+    assert explained["predictor_parameters"] == metrics()["predictor_parameters"]
+
+
+# of the paper's ResNet20: its two projection shortcuts are layers, and so two vectors, that option A does not have
+@pytest.mark.parametrize(
+    ("hidden", "variant", "parameters"), [(160, "decoupled", 117_289), (180, "decoupled-table", 126_009 + 2 * 180)]
+)
+def test_explain_says_what_size_a_predictor_will_have(run, capsys, hidden, variant, parameters):
+    assert main(["explain", f"results/cifar10/resnet20/none/h{hidden}/{variant}/seed0", "--config", "config.yaml"]) == 0
+    assert json.loads(capsys.readouterr().out)["predictor_parameters"] == parameters
 
 
 def test_a_table_of_half_a_matrix_says_what_is_missing(run):
