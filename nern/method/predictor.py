@@ -1,6 +1,6 @@
 """The predictor: a five-layer MLP from the embedding of a coordinate to one k×k kernel (paper, sections 3.1 and 3.3).
 
-`Predictor` is the definition. `CoordinateTable` makes the same numbers faster: the embedding of (l, f, c) is a
+`CoordinateMLP` is the definition. `CoordinateTable` makes the same numbers faster: the embedding of (l, f, c) is a
 concatenation, so the first layer is a sum of three parts that each depend on one index only. A network has a few
 hundred distinct indices but tens of thousands of kernels: the parts are computed once per index and then looked up.
 """
