@@ -143,7 +143,11 @@ def _explain(arguments: argparse.Namespace) -> None:
     config, target = _config(arguments), matrix.parse_target(arguments.path)
     inputs = [f"{matrix.data_path(target.task)}/data.json"]
     settings: matrix.FitSettings | matrix.OriginalSettings
+    sizes = {}
     if isinstance(target, matrix.Cell):
+        from nern.stages.reconstruct import predictor_parameters
+
+        sizes = {"predictor_parameters": predictor_parameters(config, target)}
         settings, original = matrix.fit_settings(config, target), matrix.original_of(config, target)
         inputs += [f"{original.path}/network.safetensors", original.permutation(target.smoothing)]
     else:
@@ -153,6 +157,7 @@ def _explain(arguments: argparse.Namespace) -> None:
     explained = {
         "path": target.path,
         "fingerprint": fingerprint(settings),
+        **sizes,
         "inputs": {path: "there" if Path(path).exists() else "missing" for path in inputs},
         "settings": settings.model_dump(mode="json"),
         "compression": {"fingerprint": fingerprint(compression)}

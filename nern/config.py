@@ -69,16 +69,19 @@ def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, An
     merged = dict(base)
     for key, value in override.items():
         mine = merged.get(key)
-        if isinstance(mine, Mapping) and isinstance(value, Mapping) and not _of_another_kind(value, mine):
+        if isinstance(mine, Mapping) and isinstance(value, Mapping) and _of_one_kind(key, mine, value):
             merged[key] = _merge(mine, value)
         else:
             merged[key] = value
     return merged
 
 
-def _of_another_kind(override: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
-    """Whether an override names another kind or source than its base has: that one's keys are not its own."""
-    return any(key in override and override[key] != base.get(key, unsaid) for key, unsaid in KINDS.items())
+def _of_one_kind(section: str, base: Mapping[str, Any], override: Mapping[str, Any]) -> bool:
+    """Whether an override of a section does not name another kind, whose keys are not those of the base."""
+    if section not in KINDS:
+        return True
+    key, unsaid = KINDS[section]
+    return key not in override or override[key] == base.get(key, unsaid)
 
 
 def layered(where: str, *layers: Model) -> Model:
@@ -134,13 +137,17 @@ def _sentence(error: ValidationError, where: str) -> str:
     """The first of pydantic's complaints, as one line a user can act on."""
     first = error.errors()[0]
     kinds = {"images": ("torchvision", "digits", "parquet", "folder"), "embedding": ("positional", "table")}
-    # behind these pydantic names their kind, which is no key of the file; a task may be called the same
-    pairs = list(itertools.pairwise((0, *first["loc"])))
-    kind = [step for before, step in pairs if step in kinds.get(str(before), ())]
-    place = ".".join(str(step) for _, step in pairs if step != "[key]" and step not in kind) or "top level"
+    steps, kind = [], ""
+    for before, step in itertools.pairwise((0, *first["loc"])):
+        if step in kinds.get(
+            str(before), ()
+        ):  # pydantic names it, but it is no key of the file; a task may be called so
+            kind = f" of the kind {step}"
+        elif step != "[key]":
+            steps.append(str(step))
+    place = ".".join(steps) or "top level"
     if first["type"] == "extra_forbidden":
-        of = "".join(f" of the kind {name}" for name in kind)
-        return f"{where}: {place}: unknown key{of}; remove it, or check its spelling against the schema (nern schema)"
+        return f"{where}: {place}: unknown key{kind}; remove it, or check its spelling against the schema (nern schema)"
     if first["type"] == "missing":
         return f"{where}: {place}: missing; add it"
     message = first["msg"].removeprefix("Value error, ")

@@ -445,7 +445,7 @@ def all_cells(config: Config) -> list[Cell]:
 def check(config: Config) -> None:
     """Resolve every cell, so that a wrong name is found before anything runs. Raises NernError."""
     for name in config.variants:
-        _variant_layers(config, name)
+        layered(f"variants.{name}", *_variant_layers(config, name))
     places = [("tables", name, table_cells) for name in config.tables]
     places += [("figures", name, figure_cells) for name in config.figures.names]
     places += [("frontiers", name, frontier_cells) for name in config.frontiers]

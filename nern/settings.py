@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 MODES = ("none", "in-filter", "cross-filter")
-KINDS = {"source": None, "kind": "positional"}
-"""Keys that say which keys may stand beside them, and what they are where nothing says so."""
+KINDS = {"images": ("source", None), "embedding": ("kind", "positional")}
+"""Sections of several kinds, which have other keys: the key that says which, and the kind where nothing says so."""
 
 
 def _no_bool(value: object) -> object:
@@ -118,7 +118,8 @@ class TableEmbedding(Settings):
 
 
 def _kind(embedding: object) -> object:
-    kind = embedding.get("kind", KINDS["kind"]) if isinstance(embedding, dict) else getattr(embedding, "kind", None)
+    key, unsaid = KINDS["embedding"]
+    kind = embedding.get(key, unsaid) if isinstance(embedding, dict) else getattr(embedding, key, None)
     return kind if isinstance(kind, str) else None
 
 

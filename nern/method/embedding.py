@@ -2,7 +2,7 @@
 
 The paper's (section 3.1) is γ(v) = (sin b⁰πv, cos b⁰πv, …, sin b^{N−1}πv, cos b^{N−1}πv), concatenated over the layer
 l, the filter f and the input channel c. The indices themselves enter, not scaled to [0, 1): normalized ones fit far
-worse (METHOD). Beyond the paper each index has a one in a place of its own (`OneHot`).
+worse (METHOD). Beyond the paper, each index has a place of its own (`OneHot`).
 """
 
 import math
@@ -49,16 +49,21 @@ class Sinusoids(CoordinateEmbedding):
 
 
 class OneHot(CoordinateEmbedding):
-    """A one where the index is: behind it, a linear layer is a table of learned vectors, e_l + e_f + e_c + bias."""
+    """A number where the index is, else zeros: behind it a linear layer is a table of learned vectors.
 
-    squared_norm = 3.0
+    The first layer's output is e_l + e_f + e_c + bias, and e_i is the number times a column of its weight. The number
+    is √40, not 1, which makes the embedding as long as the paper's sinusoids (|γ|² = 3N = 120): the same initial
+    weights give outputs of the same variance, and one learning rate suits both (docs/fidelity.md).
+    """
+
+    squared_norm = 120.0
 
     def __init__(self, counts: tuple[int, int, int]) -> None:
         """Numbers of layers, filters and channels, as `index_counts` gives them."""
         self.widths = counts
 
     def part(self, axis: int, indices: Tensor) -> Tensor:
-        """One row of the identity for each index.
+        """A multiple of a row of the identity for each index.
 
         Raises:
             NernError: an index is none of those that the table was made for.
@@ -69,7 +74,7 @@ class OneHot(CoordinateEmbedding):
                 f"a learned embedding for {count} {AXES[axis]} has none for other indices than 0 to {count - 1}; "
                 "use it with the network that it was fitted to"
             )
-        return F.one_hot(rows, count).to(torch.get_default_dtype())
+        return F.one_hot(rows, count) * math.sqrt(self.squared_norm / len(self.widths))
 
 
 def positional_embedding(coordinates: Tensor, *, base: float, levels: int) -> Tensor:

@@ -1,6 +1,6 @@
 """The predictor: a five-layer MLP from the embedding of a coordinate to one k×k kernel (paper, sections 3.1 and 3.3).
 
-`Predictor` is the definition. `CoordinateTable` makes the same numbers faster: the embedding of (l, f, c) is a
+`CoordinateMLP` is the definition. `CoordinateTable` makes the same numbers faster: the embedding of (l, f, c) is a
 concatenation, so the first layer is a sum of three parts that each depend on one index only. A network has a few
 hundred distinct indices but tens of thousands of kernels: the parts are computed once per index and then looked up.
 """
@@ -161,8 +161,8 @@ def initialize_default(predictor: CoordinateMLP, generator: torch.Generator) -> 
     """PyTorch's default for linear layers, U[−1/√in, 1/√in], from a named stream (both states of the authors' code).
 
     Sinusoids of N levels are in = 6N = 2|γ|² numbers, and their products with the first layer's weights add up to a
-    variance of |γ|² / (3·in) = 1/6. Weights U[−1/√(2|γ|²), 1/√(2|γ|²)] do so whatever the embedding: a table's are
-    U[−1/√6, 1/√6].
+    variance of |γ|² / (3·in) = 1/6. Weights U[−1/√(2|γ|²), 1/√(2|γ|²)] do so whatever the embedding: of a table, the
+    learned vectors' entries are U[−1/√6, 1/√6].
     """
     first = predictor.linears[0]
     for layer in predictor.linears:

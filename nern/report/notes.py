@@ -15,11 +15,14 @@ INSIDE = "The published value lies inside the interval."
 
 def beyond(protocol: Protocol) -> str:
     """Why a protocol must not be taken for the paper's or one of its ablations; empty if it may."""
+    reasons = []
     if protocol.distillation is not None:
-        return "reconstruction first, then a short distillation (Choi et al. 2024): not the paper's protocol"
-    if protocol.training.optimizer.name != "ranger":
-        return f"by {protocol.training.optimizer.name.capitalize()}: not the paper's optimizer"
-    return ""
+        reasons.append("reconstruction first, then a short distillation (Choi et al. 2024): not the paper's protocol")
+    elif protocol.training.optimizer.name != "ranger":
+        reasons.append(f"by {protocol.training.optimizer.name.capitalize()}: not the paper's optimizer")
+    if protocol.embedding.kind != "positional":
+        reasons.append("a learned vector for each index: not the paper's embedding")
+    return "; ".join(reasons)
 
 
 def absence(entry: Entry) -> str:

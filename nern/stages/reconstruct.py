@@ -15,7 +15,9 @@ from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateMLP, predictor_of
 from nern.method.workers import Workers
-from nern.stages.artifacts import Permutation, TrainedOriginal, load_original, load_permutation
+from nern.networks.learnable import learnable_layers, weight_of
+from nern.settings import Embedding
+from nern.stages.artifacts import Permutation, TrainedOriginal, build_network, load_original, load_permutation
 
 PIECE = 2**14
 """Coordinates that a predictor is given at once."""
@@ -83,8 +85,25 @@ def load_fitted(config: Config, cell: Cell) -> FittedCell:
             f"run: nern fit {folder}"
         )
     layout = KernelLayout(original.shapes, permutation.orders)
-    predictor = _load_predictor(folder, settings, layout)
+    path, embedding = folder / "predictor.safetensors", settings.protocol.embedding
+    tensors, _ = checkpoint.read_tensors(path)
+    predictor = loaded_predictor(path, tensors, embedding, settings.hidden, layout, f"run: nern fit {folder}")
     return FittedCell(settings, record, original, permutation, layout, predictor)
+
+
+def predictor_parameters(config: Config, cell: Cell) -> int:
+    """How many parameters a cell's predictor has, by the settings alone: nothing has to be there.
+
+    Raises:
+        NernError: the network cannot be built, or has no kernels to learn.
+    """
+    settings = fit_settings(config, cell)
+    module = build_network(config, original_of(config, cell))
+    weights = [weight_of(module, name) for name in learnable_layers(module, include=settings.permutation.learnable)]
+    shapes = [(w.shape[0], w.shape[1], w.shape[2], w.shape[3]) for w in weights]
+    layout = KernelLayout(shapes, [torch.arange(filters * channels) for filters, channels, _, _ in shapes])
+    predictor = predictor_of(settings.protocol.embedding, settings.hidden, layout)
+    return sum(parameter.numel() for parameter in predictor.parameters())
 
 
 def _checked_record(folder: Path, settings: FitSettings) -> dict[str, Any]:
@@ -106,13 +125,26 @@ def _checked_record(folder: Path, settings: FitSettings) -> dict[str, Any]:
     return fitted
 
 
-def _load_predictor(folder: Path, settings: FitSettings, layout: KernelLayout) -> CoordinateMLP:
-    path = folder / "predictor.safetensors"
-    tensors, _ = checkpoint.read_tensors(path)
-    predictor = predictor_of(settings.protocol.embedding, settings.hidden, layout)
+def loaded_predictor(
+    path: Path, tensors: dict[str, Tensor], embedding: Embedding, hidden: int, layout: KernelLayout, again: str
+) -> CoordinateMLP:
+    """The predictor of a network's kernels with the tensors of a file.
+
+    Args:
+        path: the file.
+        tensors: its state dict.
+        embedding: the protocol's.
+        hidden: h.
+        layout: the network's kernels.
+        again: how to make the file anew.
+
+    Raises:
+        NernError: the tensors are those of another predictor, or of another network's.
+    """
+    predictor = predictor_of(embedding, hidden, layout)
     try:
         predictor.load_state_dict(tensors)
     except RuntimeError as error:
         line = " ".join(str(error).split())
-        raise NernError(f"{path}: does not fit the cell's predictor ({line}); run: nern fit {folder}") from None
+        raise NernError(f"{path}: does not fit the predictor of its network ({line}); {again}") from None
     return predictor

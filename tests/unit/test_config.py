@@ -1,5 +1,6 @@
 import copy
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -158,11 +159,25 @@ def test_the_order_of_layers_is_all_task_network_variant():
     assert matrix.protocol_of(parse(values), cell).training.warmup == 4
 
 
-def test_a_task_that_is_called_like_a_kind_of_images_is_named():
+@pytest.mark.parametrize(
+    ("name", "changes", "sentence"),
+    [
+        ("digits", {"original": {"epohcs": 3}}, "tasks.digits.original.epohcs: unknown key; remove"),
+        ("digits", {"images": {"source": "digits", "root": "x"}}, "digits.images.root: unknown key of the kind digits"),
+        ("table", {"protocol": {"embedding": {"kind": "table", "base": 1}}}, "tasks.table.protocol.embedding.base: un"),
+    ],
+)  # fmt: skip
+def test_a_task_that_is_called_like_a_kind_is_named(name, changes, sentence):
     values = copy.deepcopy(SHIPPED)
-    values["tasks"]["digits"] = {**values["tasks"]["cifar10"], "original": {"epohcs": 3}}
-    with pytest.raises(NernError, match=r"tasks\.digits\.original\.epohcs: unknown key"):
+    values["tasks"][name] = values["tasks"]["cifar10"] | changes
+    with pytest.raises(NernError, match=re.escape(sentence)):
         parse(values)
+
+
+@pytest.mark.parametrize("name", ["images", "embedding", "kind", "source"])
+def test_a_task_that_is_called_like_a_section_or_its_key_takes_none_away(name):
+    values = {"tasks": {name: SHIPPED["tasks"]["cifar10"]}}
+    assert read([ROOT / "config.yaml"], values).tasks.keys() == SHIPPED["tasks"].keys() | {name}
 
 
 def test_an_overlay_may_name_another_source_of_images(tmp_path):
@@ -207,7 +222,7 @@ def test_a_layer_that_sets_what_the_tables_below_it_do_not_have_is_one_sentence(
     )
     sentence = "variants.mine: embedding.base: unknown key of the kind table"
     with pytest.raises(NernError, match=sentence) as caught:
-        matrix.fit_settings(config, matrix.Cell("cifar10", "resnet20", "none", 140, "mine", 0))
+        matrix.check(config)
     assert "\n" not in str(caught.value)
 
 

@@ -20,6 +20,8 @@ from nern.settings import PositionalEmbedding, TableEmbedding
 SHAPES = [(3, 2), (5, 3), (4, 7)]
 POSITIONAL = PositionalEmbedding(levels=6)
 TABLE = TableEmbedding(kind="table")
+UNIT = math.sqrt(40)
+"""What stands in a table's one-hot embedding where the index is."""
 KINDS = [POSITIONAL, PositionalEmbedding(levels=6, normalized=True), TABLE]
 
 
@@ -48,7 +50,7 @@ class Lookup(nn.Module):
 
     def __init__(self, predictor, counts):
         super().__init__()
-        columns = predictor.linears[0].weight.detach().T.split(counts)
+        columns = (UNIT * predictor.linears[0].weight.detach().T).split(counts)
         self.tables = nn.ModuleList(nn.Embedding.from_pretrained(rows.clone(), freeze=False) for rows in columns)
         self.bias = nn.Parameter(predictor.linears[0].bias.detach().clone())
         self.rest = nn.Sequential(*(part for layer in predictor.linears[1:] for part in (nn.ReLU(), layer)))
@@ -74,6 +76,14 @@ def test_a_table_has_a_vector_for_each_of_the_147_indices_of_resnet20(hidden, pa
     assert sum(parameter.numel() for parameter in predictor.parameters()) == parameters
 
 
+@pytest.mark.parametrize("embedding", [PositionalEmbedding(), TABLE])
+def test_embeddings_of_both_kinds_are_equally_long(double, embedding):
+    predictor, coordinates, _ = make(embedding)
+    embedded = predictor.embedding(coordinates)
+    torch.testing.assert_close(embedded.square().sum(dim=1), torch.full((len(coordinates),), 120.0))
+    assert predictor.embedding.squared_norm == 120
+
+
 def test_forward_is_five_linear_layers_with_relu_between(double):
     predictor, coordinates, _ = make()
     values = positional_embedding(coordinates, base=0.76, levels=6)
@@ -97,7 +107,7 @@ def test_a_table_adds_looked_up_vectors_and_has_their_gradients(shapes):
         sample = torch.randint(0, len(table), (20,), generator=generator)
         gradient = torch.randn(20, 9, generator=generator)
         wanted = torch.autograd.grad(lookup(coordinates[sample]), list(lookup.parameters()), gradient)
-        wanted = [torch.cat(wanted[1:4]).T, wanted[0], *wanted[4:]]  # a module's own parameters come first
+        wanted = [UNIT * torch.cat(wanted[1:4]).T, wanted[0], *wanted[4:]]  # a module's own parameters come first
         PredictorPass(predictor, table, Workers()).backward(sample, lambda _, part: gradient[part])
         for parameter, expected in zip(predictor.parameters(), wanted, strict=True):
             torch.testing.assert_close(parameter.grad, expected, rtol=1e-10, atol=1e-12)

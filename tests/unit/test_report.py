@@ -516,9 +516,14 @@ class TestTable:
         text = markdown_of(frame_of(tmp_path, table), table)
         assert "decoupled (70,000 iterations; reconstruction first, then a short distillation" in text
         assert "not the paper's protocol" in text and "not the paper's" not in markdown_of(frame_of(tmp_path, TABLE))
-        muon = {"training": {"optimizer": {"name": "muon"}}}
-        text = markdown_of(frame_of(tmp_path, TABLE), TABLE, variants={"base": muon})
-        assert "base (70,000 iterations; by Muon: not the paper's optimizer)" in text
+        muon, learned = {"training": {"optimizer": {"name": "muon"}}}, {"embedding": {"kind": "table"}}
+        for changes, sentence in (
+            (muon, "by Muon: not the paper's optimizer"),
+            (learned, "a learned vector for each index: not the paper's embedding"),
+            (muon | learned, "by Muon: not the paper's optimizer; a learned vector for each index: not the paper's"),
+        ):
+            text = markdown_of(frame_of(tmp_path, TABLE), TABLE, variants={"base": changes})
+            assert f"base (70,000 iterations; {sentence}" in text
 
     def test_both_dimensions_get_rows(self, tmp_path: Path) -> None:
         table = TABLE.model_copy(update={"variants": ["base", "decoupled"]})

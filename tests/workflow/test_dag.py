@@ -91,6 +91,8 @@ def test_forcing_a_cell_reruns_it_alone(run):
     ("change", "wanted"),
     [
         ({"variants": {"decoupled": {"training": {"iterations": 21}}}}, {"fit": 6, "evaluate": 6, "table": 1}),
+        # over the keys of config.yaml's own kind, which Snakemake would keep
+        ({"protocol": {"embedding": {"kind": "table"}}}, {"fit": 6, "evaluate": 6, "table": 1}),
         ({"seeds": [0, 1, 2]}, {"fit": 3, "evaluate": 3, "table": 1}),
         ({"execution": {"save_every": 5}}, {}),
         ({"variants": {"base": {"training": {"iterations": 5}}}}, {}),
@@ -107,6 +109,13 @@ def test_a_changed_value_reruns_exactly_what_it_concerns(made, tmp_path, change,
     overlay = tmp_path / "change.yaml"
     overlay.write_text(yaml.safe_dump(change))
     assert planned(made, "demo", overlays=[*TINY, str(overlay)]) == wanted
+
+
+def test_settings_of_the_command_line_come_last(made, tmp_path):
+    overlay = tmp_path / "seeds.yaml"
+    overlay.write_text(yaml.safe_dump({"seeds": [0]}))
+    arguments = ("demo", "--config", "seeds=[0, 1, 2]")
+    assert planned(made, *arguments, overlays=[*TINY, str(overlay)]) == {"fit": 3, "evaluate": 3, "table": 1}
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,11 @@ def accuracy(network):
     return predict(network, tests, Workers()).top(1)
 
 
+@pytest.mark.parametrize("variant", ["decoupled", "decoupled-table"])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_packed_network_is_the_evaluated_one_exactly(run, mode):
-    cell = CELL.replace("cross-filter", mode)
-    if mode != "cross-filter":
+def test_a_packed_network_is_the_evaluated_one_exactly(run, mode, variant):
+    cell = CELL.replace("cross-filter", mode).replace("decoupled", variant)
+    if cell != CELL:
         assert nern("permute", ORIGINAL, "--mode", mode) == 0
         assert nern("fit", cell) == 0
         assert nern("evaluate", cell) == 0
@@ -62,6 +63,38 @@ def nern_unpack(*arguments):
     from nern.cli import main
 
     return main(["unpack", *arguments])
+
+
+def test_a_file_from_before_there_were_tables_is_unpacked(run):
+    assert nern("pack", CELL, "cell.nern") == 0
+    tensors, metadata = checkpoint.read_tensors(Path("cell.nern"))
+    plan = json.loads(metadata["plan"])
+    assert plan.pop("embedding") == {"kind": "positional", "base": 0.76, "levels": 40, "normalized": False}
+    plan |= {"base": 0.76, "levels": 40, "normalized": False}
+    checkpoint.write_tensors(Path("old.nern"), tensors, {"format": "nern 1", "plan": json.dumps(plan)})
+    assert nern_unpack("old.nern", "old.safetensors") == 0
+    assert nern_unpack("cell.nern", "new.safetensors") == 0
+    assert Path("old.safetensors").read_bytes() == Path("new.safetensors").read_bytes()
+
+
+def test_a_packed_table_of_another_network_or_an_unknown_embedding_is_one_sentence(run, capsys):
+    cell = CELL.replace("decoupled", "decoupled-table")
+    assert nern("fit", cell) == 0
+    assert nern("pack", cell, "cell.nern") == 0
+    tensors, metadata = checkpoint.read_tensors(Path("cell.nern"))
+    assert json.loads(metadata["plan"])["embedding"] == {"kind": "table"}
+    unknown = metadata | {"plan": metadata["plan"].replace('"kind": "table"', '"kind": "lattice"')}
+    checkpoint.write_tensors(Path("unknown.nern"), tensors, unknown)
+    tensors["predictor.layers.0.weight"] = torch.zeros(10, 147)  # the indices of ResNet20
+    checkpoint.write_tensors(Path("other.nern"), tensors, metadata)
+    for name, sentence in (
+        ("other", "does not fit the predictor of its network"),
+        ("unknown", "embedding: kind must be"),
+    ):
+        capsys.readouterr()
+        assert nern_unpack(f"{name}.nern", "other.safetensors") == 2
+        err = capsys.readouterr().err.strip().splitlines()
+        assert len(err) == 1 and f"{name}.nern: " in err[0] and sentence in err[0]
 
 
 def test_the_file_holds_what_it_must_and_little_else(run):

@@ -22,6 +22,7 @@ from nern.method.predictor import Predictor
 from nern.networks.cifar_resnet import CifarResNet
 from nern.stages import evaluate, fit
 
+TABLE = CELL.replace("decoupled", "decoupled-table")
 SAME = ("predictor.safetensors", "history.csv", "metrics.json")
 
 
@@ -60,6 +61,20 @@ def test_metrics_say_what_was_made(run):
     assert {"fingerprint", "inputs", "versions", "git_commit", "code"} <= found.keys()
 
 
+def test_a_cell_with_a_table_is_another_cell_and_a_smaller_one(run, capsys):
+    assert nern("fit", TABLE) == 0
+    assert nern("evaluate", TABLE) == 0
+    found = metrics(TABLE)
+    rows = 9 + 32 + 32  # layers, filters, channels
+    assert found["predictor_parameters"] == rows * 10 + 10 + 3 * (10 * 10 + 10) + 10 * 9 + 9
+    assert found["fingerprint"] != metrics()["fingerprint"]
+    # even where its files lie in the other's place
+    shutil.rmtree(CELL)
+    shutil.copytree(TABLE, CELL)
+    assert nern("evaluate", CELL) == 2
+    one_sentence(capsys, "was made with other settings")
+
+
 def test_two_runs_of_a_cell_are_equal_bytes(run):
     before = {name: Path(CELL, name).read_bytes() for name in SAME}
     shutil.rmtree(CELL)
@@ -68,10 +83,15 @@ def test_two_runs_of_a_cell_are_equal_bytes(run):
     assert {name: Path(CELL, name).read_bytes() for name in SAME} == before
 
 
-@pytest.mark.parametrize("stop", [1, 7, 19, 20, 21, 24])
-def test_a_fit_that_stops_after_any_step_goes_on_to_the_same_bytes(run, monkeypatch, stop):
-    before = {name: Path(CELL, name).read_bytes() for name in SAME}
-    shutil.rmtree(CELL)
+@pytest.mark.parametrize(
+    ("cell", "stop"), [*((CELL, stop) for stop in (1, 7, 19, 20, 21, 24)), (TABLE, 7), (TABLE, 21)]
+)
+def test_a_fit_that_stops_after_any_step_goes_on_to_the_same_bytes(run, monkeypatch, cell, stop):
+    if cell != CELL:
+        assert nern("fit", cell) == 0
+        assert nern("evaluate", cell) == 0
+    before = {name: Path(cell, name).read_bytes() for name in SAME}
+    shutil.rmtree(cell)
 
     class Killed(BaseException):
         pass
@@ -86,14 +106,14 @@ def test_a_fit_that_stops_after_any_step_goes_on_to_the_same_bytes(run, monkeypa
     monkeypatch.setattr(fit.Run, "wants_save", lambda self: True)
     monkeypatch.setattr(fit.Run, "step", dying)
     with pytest.raises(Killed):
-        nern("fit", CELL)
+        nern("fit", cell)
     monkeypatch.undo()
     monkeypatch.chdir(run)
-    assert not Path(CELL, "predictor.safetensors").exists()
-    assert nern("fit", CELL) == 0
-    assert nern("evaluate", CELL) == 0
-    assert {name: Path(CELL, name).read_bytes() for name in SAME} == before
-    assert not list(Path(CELL).glob("state*"))
+    assert not Path(cell, "predictor.safetensors").exists()
+    assert nern("fit", cell) == 0
+    assert nern("evaluate", cell) == 0
+    assert {name: Path(cell, name).read_bytes() for name in SAME} == before
+    assert not list(Path(cell).glob("state*"))
 
 
 def test_a_state_of_other_settings_is_not_resumed(run, monkeypatch, capsys):
@@ -351,6 +371,16 @@ def test_status_and_explain(run, capsys):
     explained = json.loads(capsys.readouterr().out)
     assert explained["fingerprint"] == metrics()["fingerprint"]
     assert set(explained["inputs"].values()) == {"there"}
+    assert explained["predictor_parameters"] == metrics()["predictor_parameters"]
+
+
+# of the paper's ResNet20: its two projection shortcuts are layers, and so two vectors, that option A does not have
+@pytest.mark.parametrize(
+    ("hidden", "variant", "parameters"), [(160, "decoupled", 117_289), (180, "decoupled-table", 126_009 + 2 * 180)]
+)
+def test_explain_says_what_size_a_predictor_will_have(run, capsys, hidden, variant, parameters):
+    assert main(["explain", f"results/cifar10/resnet20/none/h{hidden}/{variant}/seed0", "--config", "config.yaml"]) == 0
+    assert json.loads(capsys.readouterr().out)["predictor_parameters"] == parameters
 
 
 def test_a_table_of_half_a_matrix_says_what_is_missing(run):
