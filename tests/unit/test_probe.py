@@ -151,6 +151,16 @@ def statistics(self, x):
     return self.head(self.second(x).mean((2, 3)))
 
 
+def zero_head(network):
+    nn.init.zeros_(network.head.weight)
+    nn.init.zeros_(network.head.bias)
+
+
+def both(*changes):
+    """A network that was changed by several functions."""
+    return functools.partial(Small, lambda network: [change(network) for change in changes])
+
+
 @functools.cache
 def only_one():
     return Small()
@@ -189,6 +199,9 @@ REFUSED = {
     "a hook that scales": (changed(lambda c: c.register_forward_hook(lambda *a: 2 * a[2])), "other logits than"),
     "a hook before it": (changed(lambda c: c.register_forward_pre_hook(lambda _, i: (2 * i[0],))), "other logits than"),
     "a hook that shrinks the weight": (changed(lambda c: c.register_forward_pre_hook(shrink)), "each time"),
+    "a hook behind a head of zeros": (
+        both(zero_head, lambda n: n.second.register_forward_hook(lambda *a: 2 * a[2])), "other logits than",
+    ),
     "a weight used by hand": (
         running(lambda n, x: n.head(F.conv2d(n.first(x), n.second.weight).mean((2, 3)))), "second: runs 0 times",
     ),
@@ -230,6 +243,7 @@ REFUSED = {
     # what does not come back from its state dict
     "an unregistered tensor": (functools.partial(Small, lambda n: with_chance(n, False)), "built anew"),
     "a buffer that is not kept": (functools.partial(Small, lambda n: with_chance(n, True)), "built anew"),
+    "one behind a head of zeros": (both(zero_head, lambda n: with_chance(n, True)), "built anew"),
     "a state that is no tensor": (Counting, "_extra_state, which is no tensor"),
     "another name": (Renaming, "second: its weight is not in the state dict under this name"),
     "the same network twice": (only_one, "returns the same network twice"),
@@ -263,6 +277,7 @@ PASSES = {
     "dropout in training": running(lambda n, x: n.head(F.dropout(n.features(x), training=n.training))),
     "frozen layers": functools.partial(Small, lambda n: n.first.requires_grad_(False)),
     "zero at first": functools.partial(Small, lambda n: nn.init.zeros_(n.second.weight)),
+    "a head of zeros": functools.partial(Small, zero_head),
     "in place on its images": running(lambda n, x: n.head(n.features(x.sub_(0.5)))),
     "a ResNet with zero padding": lambda: CifarResNet(8, classes=CLASSES, width=4, shortcut="A"),
     "a ResNet with projections": lambda: CifarResNet(8, classes=CLASSES, width=4),
