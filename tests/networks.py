@@ -30,6 +30,21 @@ class Straight(nn.Module):
         return self.head(self.conv(x).mean((2, 3)))
 
 
+class Normalized(Straight):
+    """A network with a weight that cannot be written."""
+
+    def __init__(self, classes, in_channels):
+        super().__init__(classes, in_channels)
+        torch.nn.utils.parametrizations.weight_norm(self.conv)
+
+
+class Maps(Straight):
+    """A network that does not classify."""
+
+    def forward(self, x):
+        return self.conv(x)
+
+
 class View(Straight):
     """A network that works in place on a view, which torch.fx takes for another tensor."""
 

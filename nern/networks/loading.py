@@ -26,11 +26,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise NernError(f"{path}: there is no such file; give the path of a state dict (.safetensors, .pt or .th)")
     try:
         with path.open("rb") as file:
-            is_safetensors = file.read(9)[8:] == b"{"  # behind the length of its header
-        if is_safetensors:
-            loaded: object = safetensors.torch.load_file(path)
-        else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            if file.read(9)[8:] == b"{":  # the header of safetensors, behind its length
+                loaded: object = safetensors.torch.load_file(path)
+            else:
+                file.seek(0)
+                loaded = torch.load(file, map_location="cpu", weights_only=True)  # of a path, torch reads the suffix
     except (
         OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError,
         pickle.UnpicklingError, safetensors.SafetensorError,
@@ -45,7 +45,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def _reason(path: Path, error: Exception) -> str:
     """Why a file could not be loaded, and what to do."""
     if isinstance(error, OSError):
-        return f"cannot be read ({error.strerror}); mend it"
+        return f"cannot be read ({error.strerror or error}); mend it"
     kind = re.search(r"GLOBAL (\S+)", str(error))
     if kind is not None:
         return (
@@ -100,8 +100,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
                 f"{where}: {name} has shape {list(value.shape)}, but {kind} needs {list(wanted[name].shape)}; "
                 "check depth, width and classes"
             )
-        dense = value.layout == torch.strided and not value.is_quantized
-        if not dense or value.is_floating_point() != wanted[name].is_floating_point():
+        if value.layout != torch.strided or value.is_floating_point() != wanted[name].is_floating_point():
             raise NernError(
                 f"{where}: {name} is stored as {_kind(value)}, but {kind} computes with {_kind(wanted[name])}; "
                 "save the weights as plain floating-point numbers"

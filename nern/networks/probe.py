@@ -49,6 +49,7 @@ def probe(
         layers = learnable_layers(module, include=learnable)
         _check_tensors(module, layers)
         with torch.no_grad():
+            _fill_zeros(module)
             logits = _check_answers(module, images, classes)
             graph, image = FunctionalNetwork(module, layers), images[:1]
             _check_weights_are_used(module, layers, image)
@@ -82,6 +83,13 @@ def _check_tensors(module: nn.Module, layers: list[str]) -> None:
             raise NernError(
                 f"{layer}: its weight is not in the state dict under this name; leave the names as they are"
             )
+
+
+def _fill_zeros(module: nn.Module) -> None:
+    """What is zero at first, a head or a bias, would hide what lies before it."""
+    for parameter in module.parameters():
+        if parameter.is_floating_point() and not parameter.any():
+            parameter.normal_(std=0.1)
 
 
 def _check_answers(module: nn.Module, images: Tensor, classes: int) -> Tensor:

@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +19,7 @@ from nern.networks.graph import FunctionalNetwork
 from nern.networks.learnable import learnable_layers
 from nern.networks.zoo import build
 
+ROOT = Path(__file__).parents[2]
 ARCHITECTURES = {
     "ResNet8 A": lambda: CifarResNet(8, classes=4, width=4, shortcut="A"),
     "ResNet8 B": lambda: CifarResNet(8, classes=4, width=4, shortcut="B"),
@@ -179,6 +185,67 @@ def test_mistakes_are_one_sentence(make, sentence):
     with pytest.raises(NernError, match=sentence) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+OWN = {
+    "syntax": ("def net(classes, in_channels):\n    return (\n", r"SyntaxError: .*own_syntax.py, line 2"),
+    "import": ("import no_such_package\n", r"No module named 'no_such_package', own_import.py, line 1"),
+    "at import": ("\nvalue = 1 / 0\n", r"ZeroDivisionError: .*own_at_import.py, line 2"),
+    "exit": ("import sys\nsys.exit('usage')\n", r"SystemExit: usage, own_exit.py, line 2"),
+    "no name": ("x = 1\n", r"has no attribute 'net'"),
+    "not callable": ("net = 3\n", r"must accept classes and in_channels \('int' object is not callable\)"),
+    "other arguments": ("def net(num_classes): pass\n", r"must accept classes and in_channels .*'classes'"),
+    "a positional one": ("class net:\n    def __init__(self, x, classes, in_channels): pass\n", r"must accept .*'x'"),
+    "inside": (
+        "def net(classes, in_channels):\n    return inner(classes)\ndef inner(a, b):\n    pass\n",
+        r"cannot be built \(TypeError: inner\(\) missing 1 required .*, own_inside.py, line 2\)",
+    ),
+    "key": ("def net(classes, in_channels):\n    return {}['depth']\n", r"KeyError: 'depth', own_key.py, line 2"),
+    "layer": (
+        "from torch import nn\ndef net(classes, in_channels):\n    return nn.Conv2d(3, 4, 3, groups=2)\n",
+        r"cannot be built \(ValueError: in_channels must be divisible by groups, own_layer.py, line 3\)",
+    ),
+    "no module": ("def net(classes, in_channels):\n    return None\n", r"must return an nn.Module, not NoneType"),
+    "a class": ("from torch import nn\ndef net(classes, in_channels):\n    return nn.ReLU\n", r"nn.Module, not type"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_own_module_that_fails_is_told_by_its_own_error_and_line(tmp_path, monkeypatch, name):
+    source, sentence = OWN[name]
+    module = f"own_{name.replace(' ', '_')}"
+    (tmp_path / f"{module}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(NernError, match=sentence) as caught:
+        build(f"{module}:net", classes=10)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn", "fcn_resnet50", "r3d_18", "quantized_resnet18"])
+def test_networks_of_torchvision_that_do_not_classify_are_refused_before_they_download_anything(monkeypatch, name):
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", None)
+    with pytest.raises(NernError, match="no model of that name that classifies"):
+        build(f"torchvision:{name}", classes=10)
+
+
+IMPORTS = {
+    "at import": "import torchvision\nnet = torchvision.models.resnet18\n",
+    "a part": "from torchvision.models import resnet18\nfrom torchvision.ops import nms\n",
+    "when it is built": "",
+}
+
+
+@pytest.mark.parametrize("where", IMPORTS)
+def test_an_own_module_may_import_torchvision_beside_any_torch(tmp_path, where):
+    """In a process of its own, for this one has imported it already."""
+    (tmp_path / "own.py").write_text(
+        f"{IMPORTS[where]}\ndef build_it(classes, in_channels):\n    from torchvision.models import resnet18\n"
+        "    return resnet18(num_classes=classes)\n"
+    )
+    code = "from nern.networks.zoo import build; print(build('own:build_it', classes=7).fc.out_features)"
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == "7", ran.stderr
 
 
 def test_residual_sums_count_twice_where_that_is_asked_for():

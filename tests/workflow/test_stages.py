@@ -345,7 +345,6 @@ def test_a_loss_that_is_not_computed_is_not_written(run):
     [
         ("networks:Straight", 1e-4, "set the protocol's distillation.losses.beta to 0"),
         ("networks:Straight", 0, None),
-        ("networks:View", 1e-4, "other logits than the network itself"),
     ],
 )
 def test_a_network_that_cannot_be_distilled_is_one_sentence(run, capsys, architecture, beta, sentence):
@@ -361,6 +360,33 @@ def test_a_network_that_cannot_be_distilled_is_one_sentence(run, capsys, archite
     assert main(["fit", cell, *CONFIG, "own.yaml"]) == (2 if sentence else 0)
     if sentence:
         one_sentence(capsys, sentence)
+
+
+@pytest.mark.parametrize("weights", [None, "mine.pt", "torchvision:ResNet18_Weights.IMAGENET1K_V1"])
+@pytest.mark.parametrize(
+    ("architecture", "sentence"),
+    [
+        ("networks:View", "other logits than the network itself"),
+        ("networks:Normalized", "conv: its weight is no parameter"),
+        ("networks:Maps", "returns float32 [2, 8, 8, 8], but logits [2, 10]"),
+        ("networks:randomized", "must accept classes and in_channels"),
+    ],
+)
+def test_a_network_that_cannot_be_learned_is_refused_before_anything(run, capsys, architecture, sentence, weights):
+    network = {"architecture": architecture, "original": {"weights": weights}}
+    Path("own.yaml").write_text(yaml.safe_dump({"tasks": {"digits": {"networks": {"own": network}}}}))
+    before = digests(run)
+    assert main(["train-original", ORIGINAL.replace("resnet8", "own"), *CONFIG, "own.yaml"]) == 2
+    one_sentence(capsys, sentence)
+    assert digests(run) == before
+
+
+def test_weights_and_a_recipe_at_once_are_refused_by_every_command(run, capsys):
+    overlay = {"tasks": {"digits": {"networks": {"resnet8": {"original": {"weights": "mine.pt", "epochs": 3}}}}}}
+    Path("both.yaml").write_text(yaml.safe_dump(overlay))
+    for command in (("status",), ("train-original", ORIGINAL), ("fit", CELL)):
+        assert main([*command, *CONFIG, "both.yaml"]) == 2
+        one_sentence(capsys, "tasks.digits.networks.resnet8.original sets epochs")
 
 
 def test_status_and_explain(run, capsys):
