@@ -52,7 +52,7 @@ def vector_centers(vectors: NDArray[np.float32], count: int) -> NDArray[np.float
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    means = KMeans(count, n_init=1, max_iter=VECTOR_ROUNDS, random_state=0)
+    means = KMeans(count, init="random", n_init=1, max_iter=VECTOR_ROUNDS, random_state=0)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         centers: NDArray[np.float32] = means.fit(vectors).cluster_centers_

@@ -24,7 +24,7 @@ class LowRank(Codec):
     """
 
     kind: Literal["low-rank"]
-    ratio: Annotated[float, Field(gt=0, le=2, description="bytes at most, of what the matrices take in float32")]
+    ratio: Annotated[float, Field(gt=0, le=100, description="bytes at most, of what the matrices take in float32")]
 
     def encode_matrices(self, matrices: Arrays) -> bytes:
         """The ranks; then of each matrix [F, columns] its factors [F, r] and [r, columns]."""
@@ -73,7 +73,7 @@ def best_ranks(values: Mapping[str, NDArray[np.float64]], prices: Mapping[str, i
     """
     ranks = {name: int(bool(singular.any())) for name, singular in values.items()}
     left = budget - sum(rank * prices[name] for name, rank in ranks.items())
-    if left < 0:
+    if left < 0 and any(ranks.values()):
         raise NernError(f"a low rank of 1 takes {-left:,.0f} bytes more than the budget; choose a larger ratio")
     more = [
         (name, value * value / prices[name]) for name, singular in values.items() for value in singular[1:] if value

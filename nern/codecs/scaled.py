@@ -102,8 +102,11 @@ def _level(width: int) -> tuple[int, int]:
 
 def _packed(flat: list[Integers], width: int) -> bytes:
     lowest, distance = _level(width)
-    parts = [((integers.astype(np.int16) - lowest) // distance).astype(np.uint8) for integers in flat]
-    return pack_bits(np.concatenate([np.zeros(0, np.uint8), *parts]), width)
+    integers = np.concatenate([np.zeros(0, np.int64), *flat])
+    symbols = (integers - lowest) // distance
+    if not np.array_equal(symbols * distance + lowest, integers) or (symbols >> width).any():
+        raise ValueError(f"integers that {width} bits do not hold")
+    return pack_bits(symbols.astype(np.uint8), width)
 
 
 def _unpacked(reader: Reader, count: int, width: int) -> Integers:

@@ -56,7 +56,7 @@ class VectorCodebook(Codec):
             units[name] = cut(quotients(matrix, root_mean_squares(matrix)), sizes[name])
         centers, indices, scales = {}, {}, {}
         for size in sorted(set(sizes.values())):
-            alike = [name for name in matrices if sizes[name] == size]
+            alike = [name for name in sorted(matrices) if sizes[name] == size]
             vectors = np.concatenate([units[name].reshape(-1, math.prod(size)) for name in alike])
             centers[size] = halves(vector_centers(vectors, self.size), "weights")
             for name in alike:
