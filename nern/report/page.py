@@ -44,7 +44,7 @@ th[aria-sort=descending]::after { content: " ▼"; }
 @media (max-width: 40rem) {
   body { margin: 1rem auto; padding: 0 .75rem; }
   th, td { padding: .25rem .4rem; }
-  details td:first-child { white-space: normal; overflow-wrap: break-word; min-width: 11rem; }
+  details td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; }
   .notes { grid-template-columns: minmax(0, 1fr); }
   .notes dd { margin: 0 0 .4rem; }
 }
