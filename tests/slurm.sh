@@ -31,10 +31,11 @@ case "${1:-smoke}" in
 esac
 work=$(mktemp -d)
 host=$(hostname -s)
+daemons=() # the process ids of those that are started here: others' are not ended
 stop() {
     trap - EXIT
     scancel --user=root > /dev/null 2>&1 || true
-    for daemon in slurmd slurmctld munged; do pkill -x "$daemon" || true; done
+    for daemon in "${daemons[@]}"; do kill "$daemon" 2> /dev/null || true; done
     rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf
     # with the plugin there and no SLURM, every start of snakemake would wait for it
     python -m pip uninstall --quiet -y snakemake-executor-plugin-slurm snakemake-executor-plugin-slurm-jobstep || true
@@ -75,9 +76,12 @@ echo "NodeName=$host Name=gpu File=/dev/null,/dev/zero" > /etc/slurm/gres.conf
 mkdir -p /run/munge && chown munge /run/munge
 [ -s /etc/munge/munge.key ] || { head -c 1024 /dev/urandom > /etc/munge/munge.key; chmod 400 /etc/munge/munge.key; }
 chown munge /etc/munge/munge.key
-runuser -u munge -- /usr/sbin/munged
-slurmctld
-slurmd -N "$host"
+start() { "$@" >> "$work/log/daemons.log" 2>&1 & daemons=("$!" "${daemons[@]}"); }
+# Debian's package may have started munge already; that one will do, and stays
+pgrep -x munged > /dev/null || start setpriv --reuid=munge --regid=munge --init-groups /usr/sbin/munged --foreground
+for _ in $(seq 10); do munge -n > /dev/null 2>&1 && break; sleep 1; done
+start slurmctld -D
+start slurmd -D -N "$host"
 for _ in $(seq 30); do sinfo -h -o %T 2> /dev/null | grep -q idle && break; sleep 1; done
 sinfo -h -o "%N %T %G" | grep idle || die "the node did not come up; see $work/log"
 
@@ -113,8 +117,10 @@ driver=$!
 killed=""
 while [ -z "$killed" ] && kill -0 "$driver" 2> /dev/null; do
     for state in $(find results -name state.safetensors 2> /dev/null); do
-        pid=$(pgrep -f -- "-m nern fit $(dirname "$state") " | head -1 || true)
-        if [ -n "$pid" ]; then kill -9 "$pid" && killed=$state; break; fi
+        for pid in $(pgrep -f -- "-m nern fit $(dirname "$state") "); do
+            # a fit of that name elsewhere is not this run's
+            if [ "$(readlink "/proc/$pid/cwd")" = "$PWD" ]; then kill -9 "$pid" && killed=$state; break 2; fi
+        done
     done
     sleep 0.2
 done

@@ -1,10 +1,13 @@
 """Where each number comes from, on one page: a line per cell of the matrix, with what made it."""
 
+from collections import Counter
 from typing import Any
 
 import pandas as pd
 
+from nern.report.collect import DONE, MISSING
 from nern.report.document import DASH, Column, Document, Grid, Note, Text
+from nern.report.status import ORDER
 
 TITLE = "Cells and where they come from"
 SHORT = 12
@@ -25,18 +28,38 @@ NUMBERS = {
     "Fit (s)": ("wall_seconds", 0),
 }
 """Columns of numbers: where in the frame, and how many decimals."""
-TEXTS = ("Device", "Settings", "Weights", "Code", "Commit", "Versions", "Message")
+TEXTS = ("Device", "Settings", "Weights", "Code", "Commit", "Versions")
+FILTERS = ("task", "network", "status")
 
 
 def document(frame: pd.DataFrame) -> Document:
-    """The page of a long frame (see `nern.report.collect`)."""
-    columns = [Column(name, numeric=name in NUMBERS) for name in ("Cell", "Status", *NUMBERS, *TEXTS)]
+    """The page of a long frame (see `nern.report.collect`): what is done comes first, what is missing last."""
+    names = ("Cell", "Status", "Message", *NUMBERS, *TEXTS)
+    columns = [Column(name, numeric=name in NUMBERS, wraps=name == "Message") for name in names]
+    frame = frame.sort_values("status", key=lambda states: states.map(ORDER.index), kind="stable")
     rows = [[Text(text or DASH) for text in _row(row)] for row in frame.to_dict("records")]
-    return Document("cells", TITLE, [Grid(TITLE, columns, rows, NOTES)])
+    filters = {name.capitalize(): frame[name].tolist() for name in FILTERS}
+    begun = ", ".join(state for state in ORDER[1:-1] if state in set(frame["status"]))
+    parts = Counter(state if state in (DONE, MISSING) else begun for state in frame["status"])
+    grid = Grid(TITLE, columns, rows, NOTES, filters=filters, parts=dict(parts), folded=MISSING)
+    return Document("cells", TITLE, [grid], lead=_counts(frame))
+
+
+def _counts(frame: pd.DataFrame) -> str:
+    counts = frame["status"].value_counts()
+    others = [f"{counts[state]} {state}" for state in ORDER[1:] if state in counts]
+    return ", ".join([f"{counts.get(DONE, 0)} of {len(frame)} cells are done", *others]) + "."
 
 
 def _row(row: dict[Any, Any]) -> list[str]:
     numbers = ["" if pd.isna(row[column]) else f"{row[column]:,.{digits}f}" for column, digits in NUMBERS.values()]
     commit = row["git_commit"][:SHORT] + row["git_commit"][40:]  # a "-dirty" at the end stays
-    texts = [row["fit_device"], row["fingerprint"], row["original_sha256"][:SHORT], row["code"], commit]
-    return [row["cell"].removeprefix("results/"), row["status"], *numbers, *texts, row["versions"], row["message"]]
+    texts = [
+        row["fit_device"],
+        row["fingerprint"],
+        row["original_sha256"][:SHORT],
+        row["code"],
+        commit,
+        row["versions"],
+    ]
+    return [row["cell"].removeprefix("results/"), row["status"], row["message"], *numbers, *texts]

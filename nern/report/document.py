@@ -33,6 +33,8 @@ class Column:
     alone: str = ""
     """What it is called where there is no room for the group's heading; its name if empty."""
     numeric: bool = True
+    wraps: bool = False
+    """Whether its texts may have several lines on a page."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ class Grid:
     """How many of the first columns repeat from row to row; typeset, a repeated value is left blank."""
     marked: dict[str, str] = field(default_factory=dict)
     """Notes on single cells, by the marks that the cells have."""
+    filters: dict[str, list[str]] = field(default_factory=dict)
+    """By what a page's reader can choose rows: for each name the values of all rows."""
+    parts: dict[str, int] = field(default_factory=dict)
+    """What a page can fold away: for each name how many rows it has, in their order."""
+    folded: str = ""
+    """The part that is folded at first, unless it is the only one."""
 
     def opens_group(self, position: int) -> bool:
         """Whether a column is the first of its group."""
@@ -76,6 +84,8 @@ class Document:
     name: str
     title: str
     grids: list[Grid]
+    lead: str = ""
+    """What a page says first."""
 
 
 class Marks:

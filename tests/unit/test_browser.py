@@ -1,0 +1,154 @@
+"""The pages in a real browser: Debian's Chromium by its own driver; skipped where they are not installed."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from test_report import TABLE, built, golden_frame, write_cell, write_failure
+
+from nern import config as configuration
+from nern import files
+from nern.matrix import all_cells
+from nern.report import cells_page, collect
+from nern.report.render_html import html
+
+webdriver = pytest.importorskip("selenium.webdriver")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
+WIDTHS, SCHEMES = (360, 768, 1280), ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    profile = tmp_path_factory.mktemp("profile")
+    for option in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", f"user-data-dir={profile}"):
+        options.add_argument(f"--{option}")
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield started
+    started.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """The page of the paper's 232 cells, 5 of them done and 2 failed, and a table."""
+    folder = tmp_path_factory.mktemp("pages")
+    cells = all_cells(configuration.read([Path(__file__).parents[2] / "config.yaml"]))
+    for number, cell in enumerate(cells[20:25]):
+        write_cell(folder, cell, accuracy=(91.5, 9.25, 100.0, 90.0, 91.5)[number])
+    for cell in cells[40:42]:
+        write_failure(folder, cell)
+    frame = collect.collect(cells, folder)
+    table = built(golden_frame(tmp_path_factory.mktemp("golden")), TABLE, "cifar10")
+    for name, document in {"cells": cells_page.document(frame), "table": table}.items():
+        files.write_text(folder / f"{name}.html", html(document))
+    return folder
+
+
+def opened(browser, page, *, width=1280, scheme="light"):
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.get(page.as_uri())
+    return browser
+
+
+def column(browser, name):
+    """What the first table shows in a column, from above."""
+    return browser.execute_script(
+        "const table = document.querySelector('table');"
+        "const names = [...table.tHead.rows[table.tHead.rows.length - 1].cells].map(head => head.textContent);"
+        "return [...table.tBodies[0].rows].map(row => row.cells[names.indexOf(arguments[0])].textContent)",
+        name,
+    )
+
+
+def click(browser, name):
+    browser.find_element("xpath", f"(//th[text()='{name}'])[1]").click()
+
+
+def choose(browser, name, value):
+    browser.find_element("css selector", f"select[name={name}] option[value='{value}']").click()
+
+
+def shown(browser):
+    """The cells that a reader sees: those of rows that are neither hidden nor folded away."""
+    return browser.execute_script(
+        "const rows = [...document.querySelectorAll('tbody tr')].filter(row => row.checkVisibility());"
+        "return rows.map(row => row.cells[0].textContent)"
+    )
+
+
+def test_what_is_done_comes_first_and_the_missing_is_folded(browser, pages):
+    opened(browser, pages / "cells.html")
+    assert browser.find_element("tag name", "p").text == "5 of 232 cells are done, 2 failed, 225 missing."
+    assert column(browser, "Status") == ["done"] * 5
+    assert len(shown(browser)) == 7
+    browser.find_elements("tag name", "summary")[-1].click()
+    assert len(shown(browser)) == 232
+
+
+def test_a_click_on_a_name_sorts_and_another_turns_it_around(browser, pages):
+    opened(browser, pages / "cells.html")
+    for wanted in (["9.25", "90.00", "91.50", "91.50", "100.00"], ["100.00", "91.50", "91.50", "90.00", "9.25"]):
+        click(browser, "Accuracy (%)")
+        assert column(browser, "Accuracy (%)") == wanted
+    click(browser, "Cell")
+    assert column(browser, "Cell") == sorted(column(browser, "Cell"))
+
+
+def test_numbers_with_a_note_are_sorted_by_the_number_and_dashes_come_last(browser, pages):
+    opened(browser, pages / "table.html")
+    click(browser, "difference")
+    assert column(browser, "difference") == ["−0.30", "+0.65a"]
+    click(browser, "difference")
+    assert column(browser, "difference") == ["+0.65a", "−0.30"]
+
+
+def test_the_filters_leave_what_has_all_that_is_chosen(browser, pages):
+    opened(browser, pages / "cells.html")
+    choose(browser, "status", "failed")
+    assert len(shown(browser)) == 2
+    choose(browser, "status", "missing")
+    assert len(shown(browser)) == 225
+    choose(browser, "task", "imagenet")
+    found = shown(browser)
+    assert len(found) == 40 and all(name.startswith("imagenet/") for name in found)
+    assert browser.find_element("css selector", "form output").text == "40 of 232 shown"
+    choose(browser, "network", "resnet56")
+    assert shown(browser) == []
+    for name in ("status", "task", "network"):
+        choose(browser, name, "")
+    assert browser.find_element("css selector", "form output").text == "232 of 232 shown"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("page", ["cells", "table"])
+def test_a_table_too_wide_for_the_window_scrolls_by_itself(browser, pages, page, width):
+    opened(browser, pages / f"{page}.html", width=width)
+    browser.execute_script("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    wide = "return [...document.querySelectorAll('.wide')].some(part => part.scrollWidth > part.clientWidth)"
+    assert browser.execute_script(wide) or width == 1280
+
+
+@pytest.mark.parametrize("page", ["cells", "table"])
+def test_light_and_dark_can_be_read(browser, pages, page):
+    seen = []
+    for scheme in SCHEMES:
+        opened(browser, pages / f"{page}.html", scheme=scheme)
+        ink, paper = browser.execute_script(
+            "const style = getComputedStyle(document.body); return [style.color, style.backgroundColor]"
+        )
+        brightness = [sum(int(part) for part in color.strip("rgb()").split(",")) / 3 for color in (ink, paper)]
+        assert abs(brightness[0] - brightness[1]) > 180
+        seen.append(brightness[1])
+    assert seen[0] > 200 > 60 > seen[1]
+
+
+def test_the_page_needs_nothing_else_and_says_nothing_to_the_console(browser, pages):
+    opened(browser, pages / "cells.html")
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
