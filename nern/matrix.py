@@ -16,7 +16,7 @@ from nern.compression_settings import Stored
 from nern.config import Config, layered, recipe_of
 from nern.errors import NernError
 from nern.provenance import architecture_digest
-from nern.report_settings import CellsFigure, Frontier, KernelsFigure, Table, TableFigure
+from nern.report_settings import CellsFigure, Frontier, KernelsFigure, PruningFigure, Table, TableFigure
 from nern.settings import MODES, Mode, Network, Original, Phase, Protocol, Settings, Task
 
 RESULTS = "results"
@@ -423,7 +423,11 @@ def figure_cells(config: Config, name: str) -> list[Cell]:
 
 
 def figure_inputs(config: Config, name: str) -> list[str]:
-    """The files that a figure is drawn from."""
+    """The files that a figure is drawn from; NernError if it shows a codec that `compress` does not measure."""
+    figure = figure_settings(config, name)
+    for codec in figure.codecs if isinstance(figure, PruningFigure) else []:
+        if codec not in config.compression.predictor.codecs:
+            raise NernError(f"figures.{name}.codecs: {codec} is not measured; add it to compression.predictor.codecs")
     if name.startswith(FRONTIER):
         return frontier_inputs(config, name)
     suffixes = {
@@ -459,6 +463,11 @@ def check(config: Config) -> None:
                     compression_settings(config, original_of(config, cell))
         except NernError as error:
             raise NernError(f"{kind}.{name}: {error}") from None
+    pruning = config.figures.meta_compression
+    for name in pruning.codecs if pruning else []:
+        if name not in config.codecs or config.codecs[name].kind != "sparse":
+            known = _names(each for each, codec in config.codecs.items() if codec.kind == "sparse")
+            raise NernError(f"figures.meta_compression.codecs: {name} is no codec of kind sparse; there are {known}")
     for name in config.tables:
         if name in COMPUTED_TABLES or name.startswith(FRONTIER):
             raise NernError(f"tables.{name}: the name belongs to a table without settings; choose another")

@@ -41,7 +41,8 @@ def put_cells(root, name, beside):
         write_cell(root, cell, fingerprint=fingerprint(fit_settings(CONFIG, cell)))
         for file, content in beside(cell).items():
             if file.endswith(".json"):
-                files.write_json(root / cell.path / file, content | {"predictor_sha256": "0" * 64})
+                inputs = {f"{cell.path}/predictor.safetensors": "0" * 64}
+                files.write_json(root / cell.path / file, {"inputs": inputs} | content)
             else:
                 (root / cell.path / file).write_text(content)
 
@@ -50,10 +51,20 @@ def test_compression_is_the_mean_over_seeds(tmp_path):
     put_cells(
         tmp_path,
         "meta_compression",
-        lambda cell: {"pruning.json": {"points": [{"sparsity": 0.5, "accuracy": 80.0 + cell.seed, "bytes": 100}]}},
+        lambda cell: {
+            "compression.json": {
+                "points": [
+                    {"codec": name, "accuracy": 80.0 + cell.seed - 10 * number, "coded_bytes": 100 - number}
+                    for number, name in enumerate(CONFIG.figures.meta_compression.codecs)
+                ]
+            }
+        },
     )
     done, note = cells.done_cells(CONFIG, "meta_compression", tmp_path)
-    row = compression.frame(done, tmp_path).iloc[0]
+    data = compression.frame(CONFIG, CONFIG.figures.meta_compression, done, tmp_path)
+    assert data["sparsity"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    assert data["bytes"].tolist() == [100, 99, 98, 97, 96, 95, 94]
+    row = data.iloc[0]
     # 80 … 83: mean 81.5; s = √(5/3), half-width 3.182446 · s / 2
     assert (row["accuracy"], row["n"], row["bytes"]) == (81.5, 4, 100)
     assert row["half_width"] == pytest.approx(3.182446 * math.sqrt(5 / 3) / 2, rel=1e-6)
@@ -61,12 +72,16 @@ def test_compression_is_the_mean_over_seeds(tmp_path):
 
 
 def test_a_file_of_another_predictor_is_refused(tmp_path):
-    put_cells(tmp_path, "meta_compression", lambda cell: {"pruning.json": {"points": []}})
-    path = tmp_path / figure_cells(CONFIG, "meta_compression")[0].path / "pruning.json"
-    files.write_json(path, files.read_json(path) | {"predictor_sha256": "1" * 64})
+    settings = CONFIG.figures.meta_compression
+    put_cells(tmp_path, "meta_compression", lambda cell: {"compression.json": {"points": []}})
     done, _ = cells.done_cells(CONFIG, "meta_compression", tmp_path)
-    with pytest.raises(NernError, match="belongs to another predictor; run: nern prune"):
-        compression.frame(done, tmp_path)
+    with pytest.raises(NernError, match=r"pruned-10 was not measured; add it to compression\.predictor\.codecs"):
+        compression.frame(CONFIG, settings, done, tmp_path)
+    cell = figure_cells(CONFIG, "meta_compression")[0].path
+    path = tmp_path / cell / "compression.json"
+    files.write_json(path, files.read_json(path) | {"inputs": {f"{cell}/predictor.safetensors": "1" * 64}})
+    with pytest.raises(NernError, match="belongs to another predictor; run: nern compress"):
+        compression.frame(CONFIG, settings, done, tmp_path)
 
 
 def test_without_any_cell_a_figure_is_one_sentence(tmp_path):

@@ -1,5 +1,6 @@
 """The worked examples of docs/extending.md, file by file as they stand there, through the real DAG."""
 
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,16 @@ tables:
   sampling: {sizes: {resnet20: [8]}}
 """
 OVERLAYS = ("mine.yaml", "architectures.yaml", "variant.yaml")
+
+
+def with_own_codec(folder):
+    """The checkout with the page's codec in its place and on the list."""
+    (folder / "decimal.py").rename(folder / "nern/codecs/decimal.py")
+    listing = folder / "nern/codecs/__init__.py"
+    text = listing.read_text()
+    assert "import Codebook\n" in text and "Float | " in text
+    text = text.replace("import Codebook\n", "import Codebook\nfrom nern.codecs.decimal import Decimal\n")
+    listing.write_text(text.replace("Float | ", "Float | Decimal | ", 1))
 
 
 def blocks():
@@ -98,3 +109,21 @@ def test_a_variant_is_compared(done):
     assert metrics(done, "resnet20", "uniform-sampling")["variant"] == "uniform-sampling"
     assert metrics(done, "resnet20", "decoupled-slower")["iterations"] == 3  # of the variant that it extends
     assert "uniform-sampling" in (done / "tables/sampling.md").read_text()
+
+
+def test_a_codec_of_ones_own_is_measured_and_shown(done):
+    with_own_codec(done)
+    original = "results/mine/resnet20/originals/base"
+    overlays = ["config.yaml", "mine.yaml", "codec.yaml", "short.yaml"]
+    environment = os.environ | {"IMAGES": str(done / "images"), "PYTHONPATH": str(done)}
+    for arguments in (["compress", original], ["table", "frontier_mine"]):
+        command = [sys.executable, "-m", "nern", *arguments, "--config", *overlays]
+        ran = subprocess.run(command, cwd=done, env=environment, capture_output=True, text=True, timeout=300)
+        assert ran.returncode == 0, ran.stderr
+    record = json.loads((done / original / "compression.json").read_text())
+    found = {point["codec"]: point for point in record["points"]}
+    weights = record["learnable_parameters"]
+    assert 2 * weights < found["decimal-3"]["bytes"] < 2 * weights + 100
+    # rounding to a thousandth errs by at most half of one; to a tenth by a hundred times as much, squared 10,000 times
+    assert 0 < found["decimal-3"]["relative_error"] < 1e-3 * found["decimal-1"]["relative_error"]
+    assert "| decimal-3 " in (done / "tables/frontier_mine.partial.md").read_text()

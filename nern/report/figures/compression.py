@@ -21,7 +21,7 @@ def frame(config: Config, settings: PruningFigure, done: pd.DataFrame, root: Pat
     """Columns sparsity, n, accuracy and half_width (per cent), bytes of the coded predictor (mean over seeds).
 
     Raises:
-        NernError: a codec of the figure is not of kind sparse, or was not measured.
+        NernError: a codec of the figure was not measured.
     """
     digests = predictor_digests(root, done["cell"].tolist())
     found = {cell: beside(root, cell, COMPRESSION, sha)["points"] for cell, sha in digests.items()}

@@ -1,0 +1,88 @@
+"""The frontier's front, by brute force, and its verdict, by hand."""
+
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nern.report.frontier.front import on_front, verdicts
+from nern.report.frontier.points import PREDICTOR, WEIGHTS
+
+KIB = 1024
+
+
+def weights(codec: str, kib: float, lost: float, divergence: float) -> dict[str, Any]:
+    row = {"network": "resnet20", "stored": WEIGHTS, "codec": codec, "bytes": kib * KIB, "lost": lost, "n": 1}
+    return row | {"divergence": divergence}
+
+
+def predictor(hidden: int, codec: str, kib: float, lost: float, divergence: float) -> dict[str, Any]:
+    names = {"hidden": hidden, "smoothing": "none", "variant": "table"}
+    return weights(codec, kib, lost, divergence) | {"stored": PREDICTOR} | names
+
+
+SIZES, LOSSES = st.integers(1, 6), st.sampled_from([0.0, 0.1, 0.2, 0.5])
+
+
+@given(st.lists(st.tuples(SIZES, LOSSES, st.sampled_from("ab")), min_size=1, max_size=12))
+def test_the_front_is_what_nothing_beats(points: list[tuple[int, float, str]]) -> None:
+    data = pd.DataFrame([{"network": n, "bytes": size, "divergence": loss} for size, loss, n in points])
+    found = on_front(data, "divergence").tolist()
+
+    def beaten(own: int) -> bool:
+        size, loss, network = points[own]
+        return any(
+            other[2] == network
+            and (other[0] <= size and other[1] <= loss)
+            and (other[:2] != (size, loss) or position < own)  # of equal points the first counts
+            for position, other in enumerate(points)
+            if position != own
+        )
+
+    assert found == [not beaten(own) for own in range(len(points))]
+
+
+def test_what_is_missing_is_on_no_front() -> None:
+    data = pd.DataFrame([weights("a", 10, 0.1, 0.1), weights("b", math.nan, math.nan, math.nan)])
+    assert on_front(data, "lost").tolist() == [True, False]
+
+
+def test_the_verdict_names_the_fewest_bytes_within_the_margin() -> None:
+    rows = [weights("uniform-4", 132, 0.4, 0.02), weights("uniform-3", 99, 0.6, 0.09), weights("float16", 523, 0, 0)]
+    rows += [predictor(48, "float32", 70, 3.0, 0.5), predictor(160, "float32", 400, 0.5, 0.03)]
+    first, second = verdicts(pd.DataFrame(rows), 0.5)
+    assert first == (
+        "resnet20, at the original's accuracy less 0.5 points: the weights as uniform-4 in 132 KiB, a predictor as "
+        "h 160 (table, no permutation), float32 in 400 KiB: 3.0 times as many bytes."
+    )
+    # 70 KiB is less than any weights take
+    assert second == (
+        "resnet20: of its 2 stored predictors 1 diverge less than all stored weights of no more bytes (70.0 KiB; "
+        "h 48 (table, no permutation), float32)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([weights("u", 50, 0.1, 0.1), predictor(9, "f", 80, 0.9, 0.2)], "no way to store predictors is that near"),
+        (
+            [weights("u", 50, 0.9, 0.1), predictor(9, "f", 80, 0.1, 0.2)],
+            "no way to store the weights is that near; predictors need 80.0 KiB",
+        ),
+        ([weights("u", 50, 0.2, 0.1), predictor(9, "f", 25, 0.1, 0.2)], "2.0 times fewer bytes."),
+        (
+            [weights("u", 50, 0.2, 0.1), predictor(9, "f", 80, 0.1, 0.2)],
+            "of its 1 stored predictors each is beaten by stored weights of no more bytes and no more divergence.",
+        ),
+    ],
+)
+def test_the_verdict_says_so_where_one_side_has_nothing(rows: list[dict[str, Any]], sentence: str) -> None:
+    assert any(text.endswith((sentence, f"{sentence}.")) for text in verdicts(pd.DataFrame(rows), 0.5))
+
+
+def test_one_side_alone_has_no_verdict() -> None:
+    assert verdicts(pd.DataFrame([weights("u", 50, 0.1, 0.1)]), 0.5) == []
