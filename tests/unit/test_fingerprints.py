@@ -10,6 +10,7 @@ from nern.config import Config, fingerprint, parse
 from nern.matrix import (
     Cell,
     OriginalCell,
+    compression_settings,
     data_settings,
     figure_cells,
     fit_settings,
@@ -32,7 +33,27 @@ FOLDER = {"source": "folder", "train": "a", "test": "b"}
 VALUES: dict[str, Any] = {
     "seeds": [0],
     "originals": {"base": {}, "other": {}},
-    "variants": {"base": {}, "muon": {"training": {"optimizer": {"name": "muon"}}}},
+    "variants": {
+        "base": {},
+        "muon": {"training": {"optimizer": {"name": "muon"}}},
+        "two": {"distillation": {}},
+        "three": {"distillation": {"batch": 3}},
+    },
+    "codecs": {
+        "f": {"kind": "float", "bits": 32},
+        "u": {"kind": "uniform", "bits": 4},
+        "b": {"kind": "binary"},
+        "e": {"kind": "entropy-coded", "step": 1},
+        "c": {"kind": "codebook", "bits": 2},
+        "v": {"kind": "vector-codebook", "size": 4},
+        "s": {"kind": "sparse", "sparsity": 0.5},
+        "l": {"kind": "low-rank", "ratio": 0.5},
+    },
+    "compression": {
+        "original": {"codecs": list("fubecvsl"), "distilled": [{"codec": "u", "rate": 0.1}]},
+        "predictor": {"codecs": list("fubecvsl"), "distilled": [{"codec": "u", "rate": 0.1}]},
+        "variant": "two",
+    },
     "tasks": {
         "t": TASK,
         "digits": TASK | {"images": {"source": "digits"}},
@@ -40,9 +61,10 @@ VALUES: dict[str, Any] = {
         "folder": TASK | {"images": FOLDER},
     },
     "tables": {"t": {"title": "T", "task": "t", "sizes": {"n": [8]}}},
+    "frontiers": {"t": {"title": "T", "task": "t", "sizes": {"n": [8]}}},
     "figures": {
         "loss_curves": {"title": "F", "table": "t"},
-        "meta_compression": {"title": "F", "task": "t", "network": "n", "hidden": 8, "sparsities": [0]},
+        "meta_compression": {"title": "F", "task": "t", "network": "n", "hidden": 8, "codecs": ["s"]},
         "weight_importance": {"title": "F", "task": "t", "network": "n", "hidden": 8, "layer": "l"},
         "kernels": {"title": "F", "task": "t", "network": "n", "hidden": 8, "layer": 1},
         "embedding_similarity": {"title": "F", "bases": [0.5]},
@@ -50,16 +72,24 @@ VALUES: dict[str, Any] = {
 }
 
 DATA, ORIGINAL, ORDER, FIT = "data original fit", "original fit", "permutation fit", "fit"
+BOTH, STORED = "stored coded", "stored"  # what is measured of an original and of a cell
 NOTHING = ""
+CODECS = dict(
+    Float="f", Uniform="u", Binary="b", EntropyCoded="e", Codebook="c", VectorCodebook="v", Sparse="s", LowRank="l"
+)
 WHERE = {
     "Config": "", "Task": "tasks.t.", "Threads": "execution.threads.", "Execution": "execution.",
     "TorchvisionImages": "tasks.t.images.", "DigitsImages": "tasks.digits.images.",
     "ParquetImages": "tasks.parquet.images.", "FolderImages": "tasks.folder.images.",
     "Augmentation": "tasks.t.augmentation.", "Original": "original.", "Network": "tasks.t.networks.n.",
-    "Protocol": "protocol.", "Variant": "variants.muon.", "Embedding": "protocol.embedding.",
+    "Protocol": "protocol.", "Variant": "variants.muon.", "PositionalEmbedding": "protocol.embedding.",
+    "TableEmbedding": "protocol.embedding.",
     "Phase": "protocol.training.", "Losses": "protocol.training.losses.",
     "Sampling": "protocol.training.sampling.", "Optimizer": "protocol.training.optimizer.",
-    "Table": "tables.t.", "Figures": "figures.", "TableFigure": "figures.loss_curves.",
+    "Table": "tables.t.", "Frontier": "frontiers.t.",
+    "Compression": "compression.", "Stored": "compression.original.",
+    "Distilled": "compression.original.distilled.0.",
+    **{kind: f"codecs.{name}." for kind, name in CODECS.items()}, "Figures": "figures.", "TableFigure": "figures.loss_curves.",
     "PruningFigure": "figures.meta_compression.", "ImportanceFigure": "figures.weight_importance.",
     "KernelsFigure": "figures.kernels.", "EmbeddingFigure": "figures.embedding_similarity.",
 }  # fmt: skip
@@ -116,9 +146,35 @@ DECIDES: dict[str, tuple[Any, str]] = {
     "Protocol.distillation": ({}, FIT),
     "Protocol.evaluate_every": (3, FIT),
     "Variant.extends": ("muon", NOTHING),  # as such; what the other variant changes counts
-    "Embedding.base": (0.3, FIT),
-    "Embedding.levels": (3, FIT),
-    "Embedding.normalized": (True, FIT),
+    "PositionalEmbedding.kind": ("table", FIT),
+    "PositionalEmbedding.base": (0.3, FIT),
+    "PositionalEmbedding.levels": (3, FIT),
+    "PositionalEmbedding.normalized": (True, FIT),
+    "TableEmbedding.kind": ("table", FIT),
+    **{f"{kind}.kind": ({"kind": "float", "bits": 16}, BOTH) for kind in CODECS if kind not in ("Float", "Uniform")},
+    "Uniform.kind": ({"kind": "binary"}, BOTH),  # what is distilled must be a kind that can be
+    "Float.kind": ({"kind": "binary"}, BOTH),
+    "Float.bits": (16, BOTH),
+    "Uniform.bits": (5, BOTH),
+    "Uniform.coded": (True, BOTH),
+    "EntropyCoded.step": (2, BOTH),
+    "Codebook.bits": (3, BOTH),
+    "VectorCodebook.size": (5, BOTH),
+    "VectorCodebook.group": (5, BOTH),
+    "Sparse.sparsity": (0.6, BOTH),
+    "Sparse.bits": (8, BOTH),
+    "LowRank.ratio": (0.6, BOTH),
+    "Stored.codecs": (["f"], STORED),
+    "Distilled.codec": ("b", STORED),
+    "Distilled.rate": (0.2, STORED),
+    "Compression.variant": ("three", BOTH),
+    "Compression.clip": (0.5, BOTH),
+    "Frontier.title": ("Another", NOTHING),
+    "Frontier.task": ("digits", NOTHING),
+    "Frontier.sizes": ({"n": [8, 9]}, NOTHING),
+    "Frontier.smoothing": (["none"], NOTHING),
+    "Frontier.variants": (["muon"], NOTHING),
+    "Frontier.margin": (1, NOTHING),
     "Phase.iterations": (3, FIT),
     "Phase.batch": (3, FIT),
     "Phase.warmup": (3, FIT),
@@ -154,7 +210,7 @@ DECIDES: dict[str, tuple[Any, str]] = {
             "title": "Another", "task": "digits", "network": "m", "smoothing": "none", "hidden": 9, "variant": "muon"
         }.items()
     },
-    "PruningFigure.sparsities": ([0.5], NOTHING),  # a parameter of its rule, as the next two are
+    "PruningFigure.codecs": (["f"], NOTHING),
     "ImportanceFigure.layer": ("m", NOTHING),
     "ImportanceFigure.images": (3, NOTHING),
     "ImportanceFigure.filters": (3, NOTHING),
@@ -201,7 +257,11 @@ def changed(field: str, value: Any) -> dict[str, Any]:
     *steps, last = (WHERE[model] + name).split(".")
     place = values
     for step in steps:
-        place = place.setdefault(step, {})
+        place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
+    if last == "kind" and steps[0] == "codecs":  # another kind has other keys
+        place.clear()
+        place |= value
+        return values
     if last == "source":  # another source has other keys
         steps, last, place = [], "images", values["tasks"][steps[1]]
         value = value if isinstance(value, dict) else {"source": value}
@@ -210,13 +270,15 @@ def changed(field: str, value: Any) -> dict[str, Any]:
 
 
 def prints(config: Config, task: str) -> dict[str, str]:
-    """The four fingerprints of one cell."""
-    original = OriginalCell(task, "n", "base")
+    """The fingerprints of one cell, of its original, and of what either is worth when it is stored."""
+    original, cell = OriginalCell(task, "n", "base"), Cell(task, "n", "in-filter", 8, "base", 0)
     return {
         "data": fingerprint(data_settings(config, task)),
         "original": fingerprint(original_settings(config, original)),
         "permutation": fingerprint(permutation_settings(config, original, "in-filter")),
-        "fit": fingerprint(fit_settings(config, Cell(task, "n", "in-filter", 8, "base", 0))),
+        "fit": fingerprint(fit_settings(config, cell)),
+        "stored": fingerprint(compression_settings(config, original)),
+        "coded": fingerprint(compression_settings(config, cell)),
     }
 
 
@@ -230,7 +292,13 @@ def test_a_setting_is_in_the_fingerprints_of_what_it_decides(field):
     where = WHERE[field.split(".")[0]].split(".")
     task = where[1] if where[0] == "tasks" else "t"
     before, after = prints(parse(VALUES), task), prints(parse(changed(field, value)), task)
-    assert {name for name in before if before[name] != after[name]} == set(decides.split())
+    found = {name for name in before if before[name] != after[name]}
+    if "original" in found:
+        assert "stored" in found
+    if "fit" in found:
+        assert "coded" in found
+        found -= {"stored", "coded"}  # by the phase that distills what is coded, weights' may change with a fit's, too
+    assert found == set(decides.split())
 
 
 def test_a_variant_counts_by_what_it_says_not_by_whom_it_extends():
@@ -257,7 +325,7 @@ def test_the_recipe_does_not_count_where_weights_are_imported(field):
         {"original": {"lr": "0.1"}},
         {"protocol": {"embedding": {"levels": 40}}},
         {"tasks": VALUES["tasks"] | {"new": TASK}},
-        {"variants": {"muon": {}, "base": {}}},
+        {"variants": {"muon": {}, "base": {}, "two": {"distillation": {}}}},
         {"tasks": {"t": dict(reversed(TASK.items()))}},
     ],
 )

@@ -23,7 +23,7 @@ def test_interval_is_scipys(values: list[float], confidence: float) -> None:
     assert mean == pytest.approx(np.mean(values), abs=1e-9)
     if scale > 1e-9:
         low, high = stats.t.interval(confidence, len(values) - 1, loc=np.mean(values), scale=scale)
-        assert (mean - half_width, mean + half_width) == pytest.approx((low, high), abs=1e-9)
+        assert (mean - half_width, mean + half_width) == pytest.approx((low, high), rel=1e-9, abs=1e-9)
     else:
         assert half_width == pytest.approx(0, abs=1e-6)
 
