@@ -11,15 +11,14 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from nern.config import Config, expand
+from nern.config import Config
 from nern.data import pipeline, prepared
-from nern.data.folders import Listing, list_folder, listing_digest
-from nern.data.splits import Split
+from nern.data.current import listed, loaded
 from nern.data.streaming import EvaluationSteps, Stream, TrainingSteps
 from nern.errors import NernError
 from nern.matrix import data_path, data_settings, task_of
 from nern.seeding import generator
-from nern.settings import Augmentation, FolderImages, Inputs
+from nern.settings import Augmentation, Inputs
 
 
 class TrainingBatches(ABC):
@@ -155,26 +154,6 @@ class NoiseBatches(TrainingBatches):
         return drawn.contiguous(memory_format=self.layout)
 
 
-def listed(config: Config, task: str, split: Split) -> tuple[FolderImages, Listing] | None:
-    """The images of a task that streams, checked against its manifest; None if its images are prepared.
-
-    Raises:
-        NernError: the folder has changed since it was listed.
-    """
-    settings, where = task_of(config, task), f"tasks.{task}.images"
-    if not (isinstance(settings.images, FolderImages) and settings.images.streaming):
-        return None
-    manifest = prepared.read_manifest(Path(data_path(task)), data_settings(config, task))
-    entry = settings.images.train if split == "train" else settings.images.test
-    listing = list_folder(expand(entry, f"{where}.{split}"), f"{where}.{split}")
-    if listing_digest(listing) != manifest.sha256[split]:
-        raise NernError(
-            f"{where}.{split}: {listing.root} does not hold the {manifest.counts[split]} images that were listed, by "
-            "their names and sizes; restore them, or run prepare_data again"
-        )
-    return settings.images, listing
-
-
 def training_images(
     config: Config,
     task: str,
@@ -194,7 +173,7 @@ def training_images(
     streamed = listed(config, task, "train")
     if streamed is None:
         return ImageBatches(
-            prepared.load(Path(data_path(task)), "train", device, data_settings(config, task)),
+            loaded(config, task, "train", device),
             mean=settings.mean,
             std=settings.std,
             augmentation=settings.augmentation,
@@ -265,7 +244,7 @@ class TestBatches:
         self.mean, self.std = (torch.tensor(values, device=device) for values in (settings.mean, settings.std))
         self._streamed = listed(config, task, "test")
         if self._streamed is None:
-            self._images = prepared.load(Path(data_path(task)), "test", device, data_settings(config, task))
+            self._images = loaded(config, task, "test", device)
             self.count = len(self._images.labels)
         else:
             self.count = len(self._streamed[1])

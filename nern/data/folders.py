@@ -1,6 +1,5 @@
 """Image folders: one folder a split, one sub-folder a class, classes numbered in the order of their names."""
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from nern.config import expand
+from nern.data.contents import SUFFIXES, class_files
 from nern.data.cropping import center_crop
 from nern.data.decoding import Pixels, check_channels, decode, pixels
 from nern.data.splits import SPLITS, Split, Splits
@@ -17,7 +17,6 @@ from nern.errors import NernError
 from nern.provenance import cores
 from nern.settings import FolderImages
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 _MEMORY = 8 * 2**30
 """Bytes of pixels above which a folder is not read into memory."""
 
@@ -71,14 +70,8 @@ def list_folder(root: Path, where: str) -> Listing:
     classes = list_classes(root, where)
     files: list[bytes] = []
     labels: list[int] = []
-    skip = len(str(root)) + 1
     for label, name in enumerate(classes):
-        found = sorted(
-            os.fsencode(os.path.join(parent, file)[skip:])  # noqa: PTH118 - a Path a file would cost ImageNet 10 s
-            for parent, _, names in os.walk(f"{root}/{name}", followlinks=True)
-            for file in names
-            if file.lower().endswith(SUFFIXES) and not file.startswith(".")
-        )
+        found = sorted(class_files(os.fsencode(root), os.fsencode(name)))
         if not found:
             raise NernError(f"{where}: {root / name}: holds no images ({', '.join(SUFFIXES)}); add some or remove it")
         files += found
@@ -104,20 +97,6 @@ def list_splits(images: FolderImages, where: str, classes: int | None = None) ->
     if classes is not None and have != classes:
         raise NernError(f"{where}: there are {have} class folders, but the task has {classes} classes: set classes")
     return found
-
-
-def listing_digest(listing: Listing) -> str:
-    """SHA-256 over the sorted paths with their sizes: what can be known of ImageNet without reading 150 GB."""
-    digest, root = hashlib.sha256(), os.fsencode(listing.root)
-    for file in listing.files.tolist():
-        try:
-            size = os.stat(root + b"/" + file).st_size  # noqa: PTH116 - a Path a file would cost ImageNet 6 s
-        except OSError as error:
-            raise NernError(
-                f"{listing.root / os.fsdecode(file)}: cannot be read ({error.strerror}); mend or remove it"
-            ) from None
-        digest.update(file + b"\0%d\n" % size)
-    return digest.hexdigest()
 
 
 def read_bytes(path: Path) -> bytes:

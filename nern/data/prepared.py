@@ -42,7 +42,9 @@ class Manifest:
     streaming: bool
     counts: dict[str, int]
     sha256: dict[str, str]
-    """Of each split's file; when streaming, of the sorted listing of its files with their sizes."""
+    """Of each split's file; when streaming, which has none, of its source."""
+    sources: dict[str, str]
+    """The digest of the files that each split was read from (`nern.data.contents`); empty if there are none."""
     content: dict[str, str]
     """The digest in the header of each split's file, by which loading knows that file and manifest belong together."""
 
@@ -51,7 +53,13 @@ def _file(folder: Path, split: Split) -> Path:
     return folder / f"{split}.safetensors"
 
 
-def write(folder: Path, splits: Splits, settings: DataSettings, class_names: Sequence[str] = ()) -> None:
+def write(
+    folder: Path,
+    splits: Splits,
+    settings: DataSettings,
+    class_names: Sequence[str] = (),
+    sources: Mapping[Split, str] | None = None,
+) -> None:
     """Check and write both splits, then the manifest: without it the folder counts as unfinished.
 
     Args:
@@ -59,6 +67,7 @@ def write(folder: Path, splits: Splits, settings: DataSettings, class_names: Seq
         splits: both, as their source has them.
         settings: what decides them.
         class_names: in the order of the labels, where the source has them.
+        sources: the digests of the files that they were read from, where there are such.
 
     Raises:
         NernError: the splits do not fit the task, or the folder cannot be written.
@@ -74,7 +83,7 @@ def write(folder: Path, splits: Splits, settings: DataSettings, class_names: Seq
         checkpoint.write_tensors(path, {"images": images, "labels": labels}, metadata)
         sha256[split], content[split], counts[split] = files.sha256(path), _header(path)["sha256"], len(labels)
     shape = tuple(splits["train"][0].shape[1:])
-    write_manifest(folder, settings, class_names, shape, counts, sha256, content, streaming=False)
+    write_manifest(folder, settings, class_names, shape, counts, sources or {}, sha256, content, streaming=False)
 
 
 def discard_manifest(folder: Path) -> None:
@@ -91,6 +100,7 @@ def write_manifest(
     class_names: Sequence[str],
     shape: tuple[int, ...],
     counts: Mapping[Split, int],
+    sources: Mapping[Split, str],
     sha256: Mapping[Split, str],
     content: Mapping[Split, str],
     *,
@@ -105,6 +115,7 @@ def write_manifest(
         "shape": list(shape),
         "streaming": streaming,
         "counts": dict(counts),
+        "sources": dict(sources),
         "sha256": dict(sha256),
         "content": dict(content),
     }
@@ -137,6 +148,7 @@ def _parse(value: dict[str, Any]) -> Manifest:
         shape=(channels, height, width),
         streaming=bool(value["streaming"]),
         counts={split: int(value["counts"][split]) for split in SPLITS},
+        sources={str(split): str(digest) for split, digest in value["sources"].items()},
         sha256={split: str(value["sha256"][split]) for split in SPLITS},
         content={str(split): str(digest) for split, digest in value["content"].items()},
     )

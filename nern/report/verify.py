@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nern import checkpoint, files
 from nern.config import Config, fingerprint
-from nern.data.batches import listed
+from nern.data.current import listed, manifest_of
 from nern.data.prepared import read_manifest
 from nern.data.splits import SPLITS
 from nern.errors import NernError
@@ -70,6 +70,7 @@ def _images(config: Config, task: str) -> Iterator[Finding]:
     for split in SPLITS:
         path = folder / f"{split}.safetensors"
         try:
+            manifest_of(config, task, split)
             if manifest.streaming:
                 listed(config, task, split)
             elif files.sha256(path) != manifest.sha256[split]:
@@ -78,7 +79,7 @@ def _images(config: Config, task: str) -> Iterator[Finding]:
             yield _sentence(error)
 
 
-_NO_DAMAGE = ("other settings", "is missing", "another original", "is not set", "cannot be listed")
+_NO_DAMAGE = ("other settings", "is missing", "another original", "is not set", "cannot be listed", "has changed since")
 
 
 def _sentence(error: NernError) -> Finding:

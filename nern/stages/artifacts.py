@@ -11,8 +11,16 @@ from torch import Tensor, nn
 
 from nern import checkpoint, files
 from nern.config import Config, fingerprint
+from nern.data import contents
 from nern.errors import NernError
-from nern.matrix import OriginalCell, network_of, original_settings, permutation_settings, task_of
+from nern.matrix import (
+    OriginalCell,
+    network_of,
+    original_settings,
+    permutation_settings,
+    task_of,
+    weights_file,
+)
 from nern.method.permutation import in_filter_order, overhead_bits
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights
@@ -65,7 +73,7 @@ def load_original(config: Config, original: OriginalCell) -> TrainedOriginal:
     """The trained original of a cell.
 
     Raises:
-        NernError: it is missing, damaged, or was made with other settings than the configuration's.
+        NernError: it is missing, damaged, or was made with other settings or weights than the configuration's.
     """
     path = network_file(original)
     if not path.exists():
@@ -73,6 +81,11 @@ def load_original(config: Config, original: OriginalCell) -> TrainedOriginal:
     tensors, metadata = checkpoint.read_tensors(path)
     if metadata.get("fingerprint") != fingerprint(original_settings(config, original)):
         raise NernError(f"{path}: was made with other settings; run: nern train-original {original.path}")
+    if contents.weights(config, original) not in (None, contents.recorded_weights(original)):
+        raise NernError(
+            f"{original.path}/metrics.json: its input {weights_file(config, original)} has changed since; run: nern "
+            f"train-original {original.path}"
+        )
     module = build_network(config, original)
     load_weights(module, tensors, str(path))
     learnable = network_of(config, original.task, original.network).learnable

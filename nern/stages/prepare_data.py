@@ -8,10 +8,11 @@ from pathlib import Path
 
 from nern import files
 from nern.config import Config
-from nern.data import prepared
+from nern.data import contents, prepared
 from nern.data.decoding import check_channels
-from nern.data.folders import list_splits, listing_digest
+from nern.data.folders import list_splits
 from nern.data.sources import class_names, read_source
+from nern.data.splits import SPLITS, Split
 from nern.matrix import DataSettings, data_path, data_settings, task_of
 from nern.settings import FolderImages
 
@@ -28,22 +29,23 @@ def run(config: Config, task: str) -> None:
     folder, where = Path(data_path(task)), f"tasks.{task}.images"
     with files.exclusive(folder):
         log.info("%s: reading %s (%s)", task, found.title, found.images.source)
+        digests = {split: contents.source(config, task, split) for split in SPLITS}
+        sources = {split: digest for split, digest in digests.items() if digest is not None}
         if isinstance(found.images, FolderImages) and found.images.streaming:
-            _list(found.images, folder, settings, where)
+            _list(found.images, folder, settings, sources, where)
         else:
             splits = read_source(found.images, where, settings.channels, settings.classes)
             log.info("%s: writing %s", task, folder)
-            prepared.write(folder, splits, settings, class_names(found.images, where))
+            prepared.write(folder, splits, settings, class_names(found.images, where), sources)
     counts = prepared.read_manifest(folder).counts
     log.info("%s: %s images in %s", task, " and ".join(f"{n} {split}" for split, n in counts.items()), folder)
 
 
-def _list(images: FolderImages, folder: Path, settings: DataSettings, where: str) -> None:
+def _list(images: FolderImages, folder: Path, settings: DataSettings, sources: dict[Split, str], where: str) -> None:
     """Write the manifest of images that are decoded where they lie."""
     check_channels(settings.channels, where)
     listings = list_splits(images, where, settings.classes)
-    digests = {split: listing_digest(listing) for split, listing in listings.items()}
     counts = {split: len(listing) for split, listing in listings.items()}
     shape = (settings.channels, images.size, images.size)
     names = listings["train"].classes
-    prepared.write_manifest(folder, settings, names, shape, counts, digests, {}, streaming=True)
+    prepared.write_manifest(folder, settings, names, shape, counts, sources, sources, {}, streaming=True)

@@ -28,7 +28,7 @@ from nern import checkpoint, files
 from nern.config import Config, fingerprint, parse
 from nern.data import batches, cropping, pipeline, prepared, streaming
 from nern.data.decoding import decode, pixels
-from nern.data.folders import list_folder, listing_digest
+from nern.data.folders import list_folder
 from nern.data.sources import read_source
 from nern.errors import NernError
 from nern.matrix import DataSettings, data_settings
@@ -306,15 +306,10 @@ class TestFolders:
             wanted = pixels(cropping.center_crop(image, 20, 16))
         assert np.array_equal(splits["train"][0][4].numpy(), wanted)
 
-    def test_listing_is_sorted_and_its_digest_sees_changes(self):
+    def test_listing_is_sorted(self):
         make_folders(Path())
         listing = list_folder(Path("train"), HERE)
         assert [str(listing.path(i)) for i in (0, 5, 8)] == ["train/a/0.png", "train/b/2.png", "train/c/2.png"]
-        before = listing_digest(listing)
-        assert listing_digest(list_folder(Path("train"), HERE)) == before
-        with Path("train/a/0.png").open("ab") as file:
-            file.write(b"x")
-        assert listing_digest(list_folder(Path("train"), HERE)) != before
 
     def test_mistakes_are_sentences(self):
         make_folders(Path())
@@ -676,7 +671,7 @@ class TestStreaming:
         assert value["streaming"] is True
         assert value["counts"] == {"train": 9, "test": 9}
         assert value["shape"] == [3, 16, 16]
-        assert value["sha256"]["test"] == listing_digest(list_folder(Path("test"), HERE))
+        assert value["sha256"] == value["sources"] and value["class_names"] == ["a", "b", "c"]
         with pytest.raises(NernError, match="streamed, not prepared"):
             prepared.load(Path("results/t/images"), "train")
         prepared.verify(Path("results/t/images"))
@@ -725,14 +720,12 @@ class TestStreaming:
 
     @pytest.mark.parametrize("workers", [0, 1])
     def test_an_image_that_breaks_later_is_a_sentence(self, folders, workers):
-        for path in Path("train").rglob("*.jpg"):
-            path.write_bytes(bytes(path.stat().st_size))  # of another size it would not be the one that was listed
         broken = config(folder_images(streaming=True, workers=workers), classes=3)
-        with (
-            batches.training_images(broken, "t", **self.arguments) as made,
-            pytest.raises(NernError, match=r"jpg: cannot be decoded") as caught,
-        ):
-            made.batch(0)
+        with batches.training_images(broken, "t", **self.arguments) as made:
+            for path in Path("train").rglob("*.jpg"):
+                path.write_bytes(b"no image")
+            with pytest.raises(NernError, match=r"jpg: cannot be decoded") as caught:
+                made.batch(0)
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize(

@@ -89,7 +89,8 @@ WHERE = {
     "Table": "tables.t.", "Frontier": "frontiers.t.",
     "Compression": "compression.", "Stored": "compression.original.",
     "Distilled": "compression.original.distilled.0.",
-    **{kind: f"codecs.{name}." for kind, name in CODECS.items()}, "Figures": "figures.", "TableFigure": "figures.loss_curves.",
+    **{kind: f"codecs.{name}." for kind, name in CODECS.items()},
+    "Figures": "figures.", "TableFigure": "figures.loss_curves.",
     "PruningFigure": "figures.meta_compression.", "ImportanceFigure": "figures.weight_importance.",
     "KernelsFigure": "figures.kernels.", "EmbeddingFigure": "figures.embedding_similarity.",
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nern.config import read
 from nern.matrix import OriginalCell, original_settings
@@ -11,6 +12,13 @@ ROOT = Path(__file__).parents[2]
 CONFIG = read(
     [ROOT / "config.yaml", *(ROOT / "workflow" / "config" / f"{name}.yaml" for name in ("laptop", "published"))]
 )
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("profiles/*/config.yaml"), *ROOT.glob("workflow/profiles/*/config.yaml")])
+)
+def test_no_profile_lets_a_large_file_count_by_its_date(path):
+    assert yaml.safe_load(path.read_text())["max-checksum-file-size"] == "1TB"
 
 
 @pytest.mark.parametrize(("network", "variable"), [("resnet20", "$NERN_WEIGHTS"), ("resnet56", "$NERN_WEIGHTS56")])

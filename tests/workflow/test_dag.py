@@ -8,9 +8,15 @@ import subprocess
 import sys
 import time
 
+import image_folder
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import safetensors.torch
 import yaml
 from tiny import CELL, ORIGINAL, checkout, digests
+
+from nern.networks.zoo import build
 
 TINY = ["workflow/config/demo.yaml", "tiny.yaml"]
 MATRIX = [
@@ -179,12 +185,102 @@ def test_imported_weights_are_an_input(run, monkeypatch):
     done = snakemake(run, target, overlays=overlays)
     assert done.returncode == 0, done.stdout + done.stderr
     assert planned(run, target, overlays=overlays) == {}
+    assert planned(run, target, overlays=overlays) == {}
     weights.write_bytes(b"others")
     assert planned(run, target, overlays=overlays) == {"train_original": 1, "permute": 1}
     # what was imported is kept where the weights are not
     for folder in ("/nowhere", None):
         monkeypatch.setenv("MINE", folder) if folder else monkeypatch.delenv("MINE")
         assert planned(run, target, overlays=overlays) == {}
+
+
+IMAGES = {
+    "folder": {"source": "folder", "train": "pictures/train", "test": "pictures/val", "size": 8, "resize": 8},
+    "streamed": {
+        "source": "folder", "train": "pictures/train", "test": "pictures/val", "size": 8, "resize": 8, "workers": 0,
+        "streaming": True,
+    },
+    "parquet": {"source": "parquet", "train": ["train.parquet"], "test": ["val.parquet"]},
+}  # fmt: skip
+
+
+def write_pictures(folder):
+    """The digits as a folder of images, and as parquet files."""
+    image_folder.write(folder / "pictures")
+    for split in image_folder.COUNTS:
+        files = sorted((folder / "pictures" / split).rglob("*.png"))
+        columns = {"img": [path.read_bytes() for path in files], "label": [int(path.parent.name[-1]) for path in files]}
+        pq.write_table(pa.table(columns), folder / f"{split}.parquet")
+
+
+def exchange(path, other):
+    """Another file in a file's place, of the same size or not, with an older date: cp -p, rsync, tar."""
+    shutil.copy(other, path)
+    os.utime(path, (10**9, 10**9))
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_images_are_an_input_by_content(run, kind):
+    write_pictures(run)
+    task = {"images": IMAGES[kind], "mean": [0.5] * 3, "std": [0.5] * 3, "augmentation": {"padding": 0}}
+    (run / "pictures.yaml").write_text(yaml.safe_dump({"tasks": {"digits": task}}))
+    target, overlays = f"{ORIGINAL}/permutation-none.npz", [*TINY, "pictures.yaml"]
+    done = snakemake(run, target, overlays=overlays)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(run, target, overlays=overlays) == {}
+    # dates and copies do not count
+    for path in (run / "results/digits/images").iterdir():
+        path.touch()
+    shutil.copytree(run / "pictures", run / "copy", copy_function=shutil.copy)
+    shutil.rmtree(run / "pictures")
+    (run / "copy").rename(run / "pictures")
+    assert planned(run, target, overlays=overlays) == {}
+    # what was read is kept where the images are not
+    (run / "pictures").rename(run / "elsewhere")
+    (run / "val.parquet").rename(run / "elsewhere.parquet")
+    assert planned(run, target, overlays=overlays) == {}
+    (run / "elsewhere").rename(run / "pictures")
+    (run / "elsewhere.parquet").rename(run / "val.parquet")
+    if kind == "parquet":
+        table = pq.read_table(run / "val.parquet")
+        pq.write_table(table.slice(1), run / "corrected.parquet")
+        exchange(run / "val.parquet", run / "corrected.parquet")
+    else:
+        exchange(run / "pictures/val/digit-3/0.png", run / "pictures/val/digit-3/1.png")
+    assert planned(run, target, overlays=overlays) == {"prepare_data": 1, "train_original": 1, "permute": 1}
+    done = snakemake(run, target, overlays=overlays)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(run, target, overlays=overlays) == {}
+
+
+def test_large_files_count_by_content_too(run):
+    """Weights of more than 1 MB, up to which alone Snakemake compares contents by default."""
+    mine = ORIGINAL.replace("resnet8", "mine")
+    module, other = (build("cifar-resnet", classes=10, in_channels=1, depth=8, width=48) for _ in range(2))
+    weights = run / "mine.safetensors"
+    safetensors.torch.save_model(module, weights)
+    assert weights.stat().st_size > 10**6
+    safetensors.torch.save_model(other, run / "other.safetensors")
+    network = {"architecture": "cifar-resnet", "depth": 8, "width": 48, "original": {"weights": str(weights)}}
+    (run / "mine.yaml").write_text(yaml.safe_dump({"tasks": {"digits": {"networks": {"mine": network}}}}))
+    target, overlays = f"{mine}/permutation-none.npz", [*TINY, "mine.yaml"]
+    done = snakemake(run, target, overlays=overlays)
+    assert done.returncode == 0, done.stdout + done.stderr
+    weights.touch()
+    (run / mine / "network.safetensors").touch()
+    assert planned(run, target, overlays=overlays) == {}
+    exchange(weights, run / "other.safetensors")
+    assert planned(run, target, overlays=overlays) == {"train_original": 1, "permute": 1}
+
+
+@pytest.mark.parametrize("dates", ["of now", "equal", "in another order"])
+def test_results_that_were_copied_are_whole(made, tmp_path, dates):
+    folder = tmp_path / "copy"
+    shutil.copytree(made, folder, copy_function=shutil.copy)
+    for number, path in enumerate(sorted(folder.rglob("*"), reverse=True)):
+        if dates != "of now" and path.is_file():
+            os.utime(path, (10**9, 10**9) if dates == "equal" else (10**9 + number, 10**9 + number))
+    assert planned(folder, "demo") == {}
 
 
 @pytest.mark.parametrize(

@@ -177,10 +177,11 @@ tasks:
 """
 
 
-def test_a_streamed_folder_that_changed_is_found(run, monkeypatch, capsys):
+@pytest.mark.parametrize("streaming", ["true", "false"])
+def test_a_folder_that_changed_is_found(run, monkeypatch, capsys, streaming):
     image_folder.write(run / "images")
     monkeypatch.setenv("DIGITS", str(run / "images"))
-    Path("streamed.yaml").write_text(STREAMED)
+    Path("streamed.yaml").write_text(STREAMED.replace("streaming: true", f"streaming: {streaming}"))
     named = [*CONFIG, "streamed.yaml"]
     assert main(["prepare-data", "digits", *named]) == 0
     assert main(["verify", *named]) == 0
@@ -190,11 +191,14 @@ def test_a_streamed_folder_that_changed_is_found(run, monkeypatch, capsys):
     assert main(["verify", *named]) == 1
     error = f"error: tasks.digits.images.test: {run}/images/val does not hold"
     assert error in capsys.readouterr().out
-    # verified where the images are not
+    # a stage that is run by hand says so, too
+    assert main(["train-original", ORIGINAL, *named]) == 2
+    assert "does not hold the 30 images that were prepared; restore them" in capsys.readouterr().err
+    # verified where the images are not; those that are decoded where they lie, with a remark
     for folder in ("/nowhere", None):
         monkeypatch.setenv("DIGITS", folder) if folder else monkeypatch.delenv("DIGITS")
         assert main(["verify", *named]) == 0
-        assert "remark: tasks.digits.images.test: " in capsys.readouterr().out
+        assert ("remark: tasks.digits.images.test: " in capsys.readouterr().out) is (streaming == "true")
 
 
 def test_imported_weights_that_changed_are_named(run, monkeypatch, capsys):
@@ -212,6 +216,9 @@ def test_imported_weights_that_changed_are_named(run, monkeypatch, capsys):
     assert str(weights) not in found()
     weights.write_bytes(b"others")
     assert f"remark: {ORIGINAL}/metrics.json: its input {weights} has changed since" in found()
+    # a stage that is run by hand says so, too
+    assert main(["permute", ORIGINAL, "--mode", "none", *named]) == 2
+    assert f"{weights} has changed since; run: nern train-original" in capsys.readouterr().err
     # verified where the weights are not
     weights.unlink()
     assert f"remark: {ORIGINAL}/metrics.json: its input {weights} is missing" in found()

@@ -9,6 +9,7 @@ from nern import matrix, requests
 from nern.files import write_text
 from nern.config import fingerprint
 from nern.config import read as read_config
+from nern.data import contents
 from nern.errors import NernError
 from nern.provenance import code_digest
 from nern.report.inputs import figure_fingerprint, table_fingerprint, table_inputs
@@ -98,18 +99,6 @@ def checked(function, *arguments):
 def images_of(task):
     """The manifest of a task's images."""
     return f"{matrix.data_path(task)}/data.json"
-
-
-def weights_of(wildcards):
-    """The file that an original is imported from, if it is there.
-
-    If not, an original that was made is kept: it names the file still, and Snakemake reruns nothing that lacks an
-    input. One that was not is planned without it: its stage says in one sentence what to do.
-    """
-    original = original_of(wildcards)
-    file = checked(matrix.weights_file, original)
-    made = Path(original.path, "network.safetensors").exists()
-    return [file] if file and (made or file.exists()) else []
 
 
 def fit_inputs(wildcards):

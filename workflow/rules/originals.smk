@@ -6,6 +6,7 @@ rule prepare_data:
         settings=lambda wildcards: fingerprint(
             checked(matrix.data_settings, wildcards.task)
         ),
+        sources=lambda wildcards: checked(contents.present_sources, wildcards.task),
         code=code_digest("nern.stages.prepare_data"),
     resources:
         mem_mb=memory,
@@ -21,7 +22,6 @@ rule prepare_data:
 rule train_original:
     input:
         lambda wildcards: images_of(wildcards.task),
-        weights_of,
     output:
         "results/{task}/{network}/originals/{original}/network.safetensors",
         "results/{task}/{network}/originals/{original}/predictions.safetensors",
@@ -31,6 +31,9 @@ rule train_original:
         path=lambda wildcards: original_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
             checked(matrix.original_settings, original_of(wildcards))
+        ),
+        weights=lambda wildcards: checked(
+            contents.present_weights, original_of(wildcards)
         ),
         code=code_digest("nern.stages.train_original"),
     log:
