@@ -11,14 +11,15 @@ from nern.terminal import say
 
 
 def _config(arguments: argparse.Namespace) -> Config:
-    from nern.matrix import check
+    from nern import compression, matrix
 
     config = read(arguments.config)
     if getattr(arguments, "threads", None):
         stage = {"compress": "evaluate", "importance": "evaluate"}.get(arguments.stage, arguments.stage)
         threads = config.execution.threads.model_copy(update={stage: arguments.threads})
         config = config.model_copy(update={"execution": config.execution.model_copy(update={"threads": threads})})
-    check(config)
+    matrix.check(config)
+    compression.check(config)
     return config
 
 
@@ -138,7 +139,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> None:
-    from nern import matrix
+    from nern import compression, matrix
 
     config, target = _config(arguments), matrix.parse_target(arguments.path)
     inputs = [f"{matrix.data_path(target.task)}/data.json"]
@@ -153,15 +154,14 @@ def _explain(arguments: argparse.Namespace) -> None:
     else:
         settings, weights = matrix.original_settings(config, target), matrix.weights_file(config, target)
         inputs += [str(weights)] if weights else []
-    compression = matrix.compression_settings(config, target)
+    stored = compression.compression_settings(config, target)
     explained = {
         "path": target.path,
         "fingerprint": fingerprint(settings),
         **sizes,
         "inputs": {path: "there" if Path(path).exists() else "missing" for path in inputs},
         "settings": settings.model_dump(mode="json"),
-        "compression": {"fingerprint": fingerprint(compression)}
-        | compression.model_dump(mode="json", exclude={"subject"}),
+        "compression": {"fingerprint": fingerprint(stored)} | stored.model_dump(mode="json", exclude={"subject"}),
     }
     say(json.dumps(explained, indent=2, ensure_ascii=False))
 

@@ -11,17 +11,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from nern.codecs import DISTILLABLE, AnyCodec
-from nern.compression_settings import Stored
 from nern.config import Config, layered, recipe_of
 from nern.errors import NernError
 from nern.provenance import architecture_digest
-from nern.report_settings import CellsFigure, Frontier, KernelsFigure, PruningFigure, Table, TableFigure
-from nern.settings import MODES, Mode, Network, Original, Phase, Protocol, Settings, Task
+from nern.report_settings import CellsFigure, Frontier, KernelsFigure, Table, TableFigure
+from nern.settings import MODES, Mode, Network, Original, Protocol, Settings, Task
 
 RESULTS = "results"
-DISTILLED = "-distilled"
-"""Behind a codec's name: the point whose values were trained while they were coded."""
 FRONTIER = "frontier_"
 """Before a frontier's name: the name of its table and of its figure."""
 COMPRESSION = "compression.json"
@@ -104,14 +100,6 @@ def parse_target(path: str) -> Cell | OriginalCell:
     return OriginalCell.parse(path) if "/originals/" in path else Cell.parse(path)
 
 
-@dataclass(frozen=True)
-class Point:
-    """One way to store tensors: a codec, and the learning rate of its distillation; None without one."""
-
-    codec: AnyCodec
-    rate: float | None
-
-
 class DataSettings(Settings):
     """What decides a task's prepared images."""
 
@@ -140,14 +128,6 @@ class PermutationSettings(Settings):
     cosine_for_1x1: bool
 
 
-class CompressionSettings(Settings):
-    """What decides how a cell's predictor or an original's weights are stored and measured."""
-
-    subject: dict[str, object]
-    points: dict[str, dict[str, object]]
-    distillation: dict[str, object] | None
-
-
 class FitSettings(Settings):
     """What decides a fit: the resolved configuration that is stored beside its predictor."""
 
@@ -163,8 +143,8 @@ def task_of(config: Config, name: str) -> Task:
     """The settings of a task; NernError with the known names if there is none."""
     if name not in config.tasks:
         raise NernError(
-            f"unknown task {name!r}: the configuration has {_names(config.tasks)}; if an overlay has it, name that too "
-            "(nern: --config config.yaml OVERLAY; snakemake: --configfile OVERLAY)"
+            f"unknown task {name!r}: the configuration has {names_of(config.tasks)}; if an overlay has it, name that, "
+            "too (nern: --config config.yaml OVERLAY; snakemake: --configfile OVERLAY)"
         )
     return config.tasks[name]
 
@@ -173,7 +153,7 @@ def network_of(config: Config, task: str, name: str) -> Network:
     """The settings of a network; NernError with the known names if there is none."""
     networks = task_of(config, task).networks
     if name not in networks:
-        raise NernError(f"unknown network {name!r}: task {task!r} has {_names(networks)}")
+        raise NernError(f"unknown network {name!r}: task {task!r} has {names_of(networks)}")
     return networks[name]
 
 
@@ -197,7 +177,7 @@ def original_settings(config: Config, original: OriginalCell) -> OriginalSetting
     """
     task, network = task_of(config, original.task), network_of(config, original.task, original.network)
     if original.name not in config.originals:
-        raise NernError(f"unknown original {original.name!r}: the configuration has {_names(config.originals)}")
+        raise NernError(f"unknown original {original.name!r}: the configuration has {names_of(config.originals)}")
     recipe = recipe_of(config, original.task, original.network, original.name)
     return OriginalSettings(
         data=data_settings(config, original.task),
@@ -247,18 +227,18 @@ def protocol_of(config: Config, cell: Cell) -> Protocol:
         config.protocol,
         task.protocol,
         network.protocol,
-        *_variant_layers(config, cell.variant),
+        *variant_layers(config, cell.variant),
     )
 
 
-def _variant_layers(config: Config, name: str) -> list[Protocol]:
-    """What a variant overrides, behind what those override that it extends."""
+def variant_layers(config: Config, name: str) -> list[Protocol]:
+    """What a variant overrides, behind what those override that it extends; NernError if one of them is unknown."""
     names: list[str] = []
     extended: str | None = name
     while extended is not None:
         if extended not in config.variants:
             where = f"variants.{names[-1]}.extends: " if names else ""
-            raise NernError(f"{where}unknown variant {extended!r}: the configuration has {_names(config.variants)}")
+            raise NernError(f"{where}unknown variant {extended!r}: the configuration has {names_of(config.variants)}")
         if extended in names:
             raise NernError(f"variants.{names[-1]}.extends: {extended} extends {names[-1]} itself; break the circle")
         names.append(extended)
@@ -285,61 +265,10 @@ def fit_settings(config: Config, cell: Cell) -> FitSettings:
     )
 
 
-def compression_phase(config: Config, target: Cell | OriginalCell) -> tuple[Protocol, Phase]:
-    """The protocol and the phase by which `compress` distills what is coded.
-
-    Raises:
-        NernError: the variant that `compression.variant` names is unknown or has no second phase.
-    """
-    task, network = task_of(config, target.task), network_of(config, target.task, target.network)
-    name = config.compression.variant
-    layers = _variant_layers(config, name)
-    protocol = layered(f"variants.{name}", config.protocol, task.protocol, network.protocol, *layers)
-    if protocol.distillation is None:
-        raise NernError(f"compression.variant: {name} has no second phase to distill by; give it a distillation")
-    return protocol, protocol.distillation
-
-
-def compression_points(config: Config, target: Cell | OriginalCell) -> dict[str, Point]:
-    """Every point that `compress` measures of a cell or an original, by its name.
-
-    Raises:
-        NernError: a codec is unknown, or its values cannot be distilled.
-    """
-    kind = "predictor" if isinstance(target, Cell) else "original"
-    stored: Stored = getattr(config.compression, kind)
-    points: dict[str, Point] = {}
-    for name, rate in stored.points:
-        place = f"compression.{kind}.{'codecs' if rate is None else 'distilled'}"
-        if name not in config.codecs:
-            raise NernError(f"{place}: unknown codec {name!r}: the configuration has {_names(config.codecs)}")
-        codec = config.codecs[name]
-        if rate is not None and not isinstance(codec, DISTILLABLE):
-            raise NernError(f"{place}: {name}: values of the kind {codec.kind} cannot be distilled; remove it")
-        points[name if rate is None else f"{name}{DISTILLED}"] = Point(codec, rate)
-    return points
-
-
-def compression_settings(config: Config, target: Cell | OriginalCell) -> CompressionSettings:
-    """The resolved settings of stage `compress` for a cell or an original; NernError as for its parts."""
-    points = compression_points(config, target)
-    distills = any(point.rate is not None for point in points.values())
-    protocol, phase = compression_phase(config, target) if distills else (None, None)
-    subject: Settings = fit_settings(config, target) if isinstance(target, Cell) else original_settings(config, target)
-    learnable = network_of(config, target.task, target.network).learnable
-    return CompressionSettings(
-        subject=subject.model_dump(mode="json") | {"learnable": learnable},
-        points={name: point.codec.model_dump(mode="json") | {"rate": point.rate} for name, point in points.items()},
-        distillation={"inputs": protocol.inputs, "clip": config.compression.clip} | phase.model_dump(mode="json")
-        if protocol and phase
-        else None,
-    )
-
-
 def table_of(config: Config, name: str) -> Table:
     """The settings of a table; NernError with the known names if there is none."""
     if name not in config.tables:
-        known = _names([*config.tables, *COMPUTED_TABLES, *(f"{FRONTIER}{each}" for each in config.frontiers)])
+        known = names_of([*config.tables, *COMPUTED_TABLES, *(f"{FRONTIER}{each}" for each in config.frontiers)])
         raise NernError(f"unknown table {name!r}: the configuration has {known}")
     return config.tables[name]
 
@@ -361,7 +290,7 @@ def frontier_of(config: Config, name: str) -> Frontier:
     """The settings of a frontier, by its table's name; NernError with the known names if there is none."""
     known = {f"{FRONTIER}{each}": settings for each, settings in config.frontiers.items()}
     if name not in known:
-        raise NernError(f"unknown frontier {name!r}: the configuration has {_names(known)}")
+        raise NernError(f"unknown frontier {name!r}: the configuration has {names_of(known)}")
     return known[name]
 
 
@@ -403,7 +332,7 @@ def figure_settings(config: Config, name: str) -> Settings:
     if name.startswith(FRONTIER):
         return frontier_of(config, name)
     if name not in config.figures.names:
-        raise NernError(f"unknown figure {name!r}: the configuration has {_names(figure_names(config))}")
+        raise NernError(f"unknown figure {name!r}: the configuration has {names_of(figure_names(config))}")
     found: Settings = getattr(config.figures, name)
     return found
 
@@ -423,11 +352,7 @@ def figure_cells(config: Config, name: str) -> list[Cell]:
 
 
 def figure_inputs(config: Config, name: str) -> list[str]:
-    """The files that a figure is drawn from; NernError if it shows a codec that `compress` does not measure."""
-    figure = figure_settings(config, name)
-    for codec in figure.codecs if isinstance(figure, PruningFigure) else []:
-        if codec not in config.compression.predictor.codecs:
-            raise NernError(f"figures.{name}.codecs: {codec} is not measured; add it to compression.predictor.codecs")
+    """The files that a figure is drawn from."""
     if name.startswith(FRONTIER):
         return frontier_inputs(config, name)
     suffixes = {
@@ -449,7 +374,7 @@ def all_cells(config: Config) -> list[Cell]:
 def check(config: Config) -> None:
     """Resolve every cell, so that a wrong name is found before anything runs. Raises NernError."""
     for name in config.variants:
-        layered(f"variants.{name}", *_variant_layers(config, name))
+        layered(f"variants.{name}", *variant_layers(config, name))
     places = [("tables", name, table_cells) for name in config.tables]
     places += [("figures", name, figure_cells) for name in config.figures.names]
     places += [("frontiers", name, frontier_cells) for name in config.frontiers]
@@ -458,20 +383,13 @@ def check(config: Config) -> None:
             cells = cells_of(config, f"{FRONTIER}{name}" if kind == "frontiers" else name)
             for cell in {(c.network, c.variant): c for c in cells}.values():
                 fit_settings(config, cell)
-                if kind == "frontiers":
-                    compression_settings(config, cell)
-                    compression_settings(config, original_of(config, cell))
         except NernError as error:
             raise NernError(f"{kind}.{name}: {error}") from None
-    pruning = config.figures.meta_compression
-    for name in pruning.codecs if pruning else []:
-        if name not in config.codecs or config.codecs[name].kind != "sparse":
-            known = _names(each for each, codec in config.codecs.items() if codec.kind == "sparse")
-            raise NernError(f"figures.meta_compression.codecs: {name} is no codec of kind sparse; there are {known}")
     for name in config.tables:
         if name in COMPUTED_TABLES or name.startswith(FRONTIER):
             raise NernError(f"tables.{name}: the name belongs to a table without settings; choose another")
 
 
-def _names(known: Iterable[str]) -> str:
+def names_of(known: Iterable[str]) -> str:
+    """Names as a message lists them."""
     return ", ".join(known) or "none"

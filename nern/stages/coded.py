@@ -17,9 +17,10 @@ from torch import Tensor
 
 from nern import checkpoint
 from nern.codecs.base import Array
+from nern.compression import Point, compression_phase, compression_settings
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import Cell, OriginalCell, Point, compression_phase, compression_settings
+from nern.matrix import Cell, OriginalCell
 from nern.method.coded import Coded, coded
 from nern.method.losses import squared_error
 from nern.method.predictor import CoordinateTable

@@ -18,17 +18,10 @@ import torch
 from torch import Tensor
 
 from nern import checkpoint, files
+from nern.compression import Point, compression_points, compression_settings
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches
-from nern.matrix import (
-    COMPRESSION,
-    Cell,
-    OriginalCell,
-    Point,
-    compression_points,
-    compression_settings,
-    data_path,
-)
+from nern.matrix import COMPRESSION, Cell, OriginalCell, data_path
 from nern.method.workers import Workers
 from nern.stages.accuracy import TEST_BATCH, Predictions, predict
 from nern.stages.artifacts import load_predictions, rebuild

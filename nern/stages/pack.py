@@ -15,9 +15,10 @@ from torch import Tensor
 from nern import checkpoint, files
 from nern.codecs import AnyCodec
 from nern.codecs.float import Float
+from nern.compression import compression_points, compression_settings
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import COMPRESSION, Cell, OriginalCell, compression_points, compression_settings
+from nern.matrix import COMPRESSION, Cell, OriginalCell
 from nern.settings import Embedding, Settings
 from nern.stages.artifacts import rebuild
 from nern.stages.reconstruct import load_fitted

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
 
+from nern.compression import compression_settings
 from nern.config import Config, fingerprint, parse
 from nern.matrix import (
     Cell,
     OriginalCell,
-    compression_settings,
     data_settings,
     figure_cells,
     fit_settings,

@@ -10,7 +10,7 @@ rule compress_cell:
     params:
         path=lambda wildcards: cell_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
-            checked(matrix.compression_settings, cell_of(wildcards))
+            checked(compression.compression_settings, cell_of(wildcards))
         ),
         code=code_digest("nern.stages.compress"),
     log:
@@ -38,7 +38,7 @@ rule compress_original:
     params:
         path=lambda wildcards: original_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
-            checked(matrix.compression_settings, original_of(wildcards))
+            checked(compression.compression_settings, original_of(wildcards))
         ),
         code=code_digest("nern.stages.compress"),
     log:

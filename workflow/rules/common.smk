@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
-from nern import matrix, requests
+from nern import compression, matrix, requests
 from nern.files import write_text
 from nern.config import fingerprint
 from nern.config import read as read_config
@@ -33,6 +33,7 @@ FILES = [] if SAID.replace_workflow_config else [Path(workflow.basedir, "config.
 try:
     CONFIG = read_config([*FILES, *SAID.configfiles], SAID.config)
     matrix.check(CONFIG)
+    compression.check(CONFIG)
 except NernError as error:
     sys.exit(f"nern: {error}")
 
@@ -119,8 +120,6 @@ def fitted_inputs(wildcards):
         "history": f"{path}/history.csv",
         "fit": f"{path}/fit.json",
     }
-
-
 
 
 def table_files(name):

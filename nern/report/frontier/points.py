@@ -15,19 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nern import files
+from nern.compression import compression_phase, compression_points, compression_settings
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import (
-    COMPRESSION,
-    Cell,
-    OriginalCell,
-    compression_phase,
-    compression_points,
-    compression_settings,
-    frontier_cells,
-    frontier_originals,
-    protocol_of,
-)
+from nern.matrix import COMPRESSION, Cell, OriginalCell, frontier_cells, frontier_originals, protocol_of
 from nern.report.statistics import interval_over_images, mean_confidence_interval
 
 WEIGHTS, PREDICTOR = "weights", "predictor"

@@ -1,0 +1,111 @@
+"""What stage `compress` measures of a cell or an original: its points, and all that decides them.
+
+The Snakefile imports this module, so it imports nothing heavy.
+"""
+
+from dataclasses import dataclass
+
+from nern.codecs import DISTILLABLE, AnyCodec
+from nern.compression_settings import Stored
+from nern.config import Config, layered
+from nern.errors import NernError
+from nern.matrix import (
+    FRONTIER,
+    Cell,
+    OriginalCell,
+    fit_settings,
+    frontier_cells,
+    names_of,
+    network_of,
+    original_of,
+    original_settings,
+    task_of,
+    variant_layers,
+)
+from nern.settings import Phase, Protocol, Settings
+
+DISTILLED = "-distilled"
+"""Behind a codec's name: the point whose values were trained while they were coded."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One way to store tensors: a codec, and the learning rate of its distillation; None without one."""
+
+    codec: AnyCodec
+    rate: float | None
+
+
+class CompressionSettings(Settings):
+    """What decides how a cell's predictor or an original's weights are stored and measured."""
+
+    subject: dict[str, object]
+    points: dict[str, dict[str, object]]
+    distillation: dict[str, object] | None
+
+
+def compression_phase(config: Config, target: Cell | OriginalCell) -> tuple[Protocol, Phase]:
+    """The protocol and the phase by which `compress` distills what is coded.
+
+    Raises:
+        NernError: the variant that `compression.variant` names is unknown or has no second phase.
+    """
+    task, network = task_of(config, target.task), network_of(config, target.task, target.network)
+    name = config.compression.variant
+    layers = variant_layers(config, name)
+    protocol = layered(f"variants.{name}", config.protocol, task.protocol, network.protocol, *layers)
+    if protocol.distillation is None:
+        raise NernError(f"compression.variant: {name} has no second phase to distill by; give it a distillation")
+    return protocol, protocol.distillation
+
+
+def compression_points(config: Config, target: Cell | OriginalCell) -> dict[str, Point]:
+    """Every point that `compress` measures of a cell or an original, by its name.
+
+    Raises:
+        NernError: a codec is unknown, or its values cannot be distilled.
+    """
+    kind = "predictor" if isinstance(target, Cell) else "original"
+    stored: Stored = getattr(config.compression, kind)
+    points: dict[str, Point] = {}
+    for name, rate in stored.points:
+        place = f"compression.{kind}.{'codecs' if rate is None else 'distilled'}"
+        if name not in config.codecs:
+            raise NernError(f"{place}: unknown codec {name!r}: the configuration has {names_of(config.codecs)}")
+        codec = config.codecs[name]
+        if rate is not None and not isinstance(codec, DISTILLABLE):
+            raise NernError(f"{place}: {name}: values of the kind {codec.kind} cannot be distilled; remove it")
+        points[name if rate is None else f"{name}{DISTILLED}"] = Point(codec, rate)
+    return points
+
+
+def compression_settings(config: Config, target: Cell | OriginalCell) -> CompressionSettings:
+    """The resolved settings of stage `compress` for a cell or an original; NernError as for its parts."""
+    points = compression_points(config, target)
+    distills = any(point.rate is not None for point in points.values())
+    protocol, phase = compression_phase(config, target) if distills else (None, None)
+    subject: Settings = fit_settings(config, target) if isinstance(target, Cell) else original_settings(config, target)
+    learnable = network_of(config, target.task, target.network).learnable
+    return CompressionSettings(
+        subject=subject.model_dump(mode="json") | {"learnable": learnable},
+        points={name: point.codec.model_dump(mode="json") | {"rate": point.rate} for name, point in points.items()},
+        distillation={"inputs": protocol.inputs, "clip": config.compression.clip} | phase.model_dump(mode="json")
+        if protocol and phase
+        else None,
+    )
+
+
+def check(config: Config) -> None:
+    """Resolve what every frontier and figure 5a need of `compress`, before anything runs. Raises NernError."""
+    for name in config.frontiers:
+        for cell in {(c.network, c.variant): c for c in frontier_cells(config, f"{FRONTIER}{name}")}.values():
+            for target in (cell, original_of(config, cell)):
+                try:
+                    compression_settings(config, target)
+                except NernError as error:
+                    raise NernError(f"frontiers.{name}: {error}") from None
+    pruning = config.figures.meta_compression
+    for name in pruning.codecs if pruning else []:
+        if name not in config.codecs or config.codecs[name].kind != "sparse":
+            known = names_of(each for each, codec in config.codecs.items() if codec.kind == "sparse")
+            raise NernError(f"figures.meta_compression.codecs: {name} is no codec of kind sparse; there are {known}")
