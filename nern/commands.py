@@ -13,7 +13,7 @@ from nern.terminal import say
 def _config(arguments: argparse.Namespace) -> Config:
     from nern import compression, matrix
 
-    config = read(arguments.config)
+    config = read(arguments.config or [Path("config.yaml")])
     if getattr(arguments, "threads", None):
         stage = {"compress": "evaluate", "importance": "evaluate"}.get(arguments.stage, arguments.stage)
         threads = config.execution.threads.model_copy(update={stage: arguments.threads})
@@ -213,8 +213,8 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--config",
                 nargs="+",
+                action="extend",
                 type=Path,
-                default=[Path("config.yaml")],
                 metavar="FILE",
                 help="configuration files; of two settings the later wins (default: config.yaml)",
             )

@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -151,6 +151,8 @@ def _sentence(error: ValidationError, where: str) -> str:
     if first["type"] == "missing":
         return f"{where}: {place}: missing; add it"
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_type" and not isinstance(first["input"], Mapping | list | None):
+        message = "a text is needed, but YAML reads this as something else: quote it"
     shown = repr(first["input"])
     return f"{where}: {place}: {message} (got {shown if len(shown) < 80 else shown[:77] + '...'})"
 
@@ -170,14 +172,19 @@ def parse(values: object, where: str = "configuration") -> Config:
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
-    """Refuses a key that stands twice in one mapping: the first value would be lost without a word."""
+    """Refuses a key that stands twice in one mapping, whose first value would be lost, and one that is no text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                message = ""
+                if key.tag != "tag:yaml.org,2002:str":
+                    kind = key.tag.rpartition(":")[2]
+                    message = f'the key {key.value} is read as {kind}, not as text: quote it, as in "{key.value}"'
+                elif key.value in seen:
                     message = f"the key {key.value} stands twice in one mapping; remove one"
+                if message:
                     raise yaml.constructor.ConstructorError(problem=message, problem_mark=key.start_mark)
                 seen.add(key.value)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
@@ -218,15 +225,36 @@ def read(paths: list[Path], last: Mapping[str, Any] | None = None) -> Config:
     return parse(values, ", ".join(map(str, paths)))
 
 
+def check_command_line(arguments: Sequence[str]) -> None:
+    """Refuse what Snakemake takes without a word: of an option that is given twice it forgets the first.
+
+    Args:
+        arguments: of the command line that started Snakemake.
+
+    Raises:
+        NernError: `--configfile` or `--config` stands twice.
+    """
+    options = list(itertools.takewhile(lambda word: word != "--", arguments))
+    for names, one in (
+        ("--configfile --configfiles", "--configfile FIRST SECOND"),
+        ("--config -C", "--config A=1 B=2"),
+    ):
+        found = [word for word in options if word.partition("=")[0] in names.split()]
+        if len(found) > 1:
+            raise NernError(
+                f"the command line has {names.split()[0]} {len(found)} times, and Snakemake would forget all but the "
+                f"last; write it once: {one}"
+            )
+
+
 def expand(path: str, where: str) -> Path:
     """A path of the configuration with `~` and `$NAME` expanded; that of a user who is unknown stays.
 
     Raises:
         NernError: a variable in it is not set.
     """
-    expanded = os.path.expandvars(path)
-    missing = re.search(r"\$\{?(\w+)\}?", expanded)
-    if missing:
-        name = missing.group(1)
-        raise NernError(f"{where}: {path}: the environment variable {name} is not set; export {name}=PATH first")
-    return Path(os.path.expanduser(expanded))  # noqa: PTH111 - pathlib's ends in a RuntimeError
+    names = [plain or braced for plain, braced in re.findall(r"\$(?:(\w+)|\{(\w+)\})", path)]
+    missing = next((name for name in names if name not in os.environ), None)
+    if missing is not None:
+        raise NernError(f"{where}: {path}: the environment variable {missing} is not set; export {missing}=PATH first")
+    return Path(os.path.expanduser(os.path.expandvars(path)))  # noqa: PTH111 - pathlib's ends in a RuntimeError

@@ -1,4 +1,5 @@
 import copy
+import datetime
 import itertools
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nern import matrix
-from nern.config import Config, expand, fingerprint, layered, parse, read, read_file
+from nern.config import Config, check_command_line, expand, fingerprint, layered, parse, read, read_file
 from nern.errors import NernError
 from nern.settings import Protocol
 
@@ -353,6 +354,58 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
     file.write_text("tasks:\n  digits: {title: One}\n  digits: {title: Two}\n")
     with pytest.raises(NernError, match=r"twice\.yaml: .*the key digits stands twice.*line 3"):
         read([file])
+
+
+@pytest.mark.parametrize(
+    "key", ["on", "no", "Yes", "OFF", "true", "1", "0x1F", "1_000", "1.0e+3", ".5", "1:30", "~", "2024-01-01"]
+)
+def test_a_key_that_is_no_text_to_yaml_must_be_quoted(tmp_path, key):
+    file = tmp_path / "keys.yaml"
+    for place in (f"{key}: 1\n", f"tasks:\n  a: 1\n  {key}:\n    title: T\n", f"a: [{{{key}: 1}}]\n"):
+        file.write_text(place)
+        with pytest.raises(NernError, match=r"keys\.yaml: .*is read as .*quote it.*line") as caught:
+            read_file(file)
+        assert f'"{key}"' in str(caught.value) and "\n" not in str(caught.value)
+    file.write_text(f'"{key}": 1\n')
+    assert read_file(file) == {key: 1}
+
+
+@pytest.mark.parametrize("value", [False, True, 1, 1e3, datetime.date(2024, 1, 1)])
+@pytest.mark.parametrize("path", ["tables.cifar10.task", "tasks.cifar10.title", "protocol.original"])
+def test_a_name_that_is_no_text_to_yaml_must_be_quoted(path, value):
+    with pytest.raises(NernError, match=rf"{path}: .*quote it \(got "):
+        parse(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("all --configfile a --configfile b", "write it once: --configfile FIRST SECOND"),
+        ("--configfile=a all --configfile=b", "--configfile FIRST SECOND"),
+        ("--configfile a b --configfiles c all", "--configfile 2 times"),
+        ("--configfiles a --cores 2 --configfiles=b --configfile c", "--configfile 3 times"),
+        ("--config a=1 --config b=2", "--config A=1 B=2"),
+        ("-C a=1 --config b=2", "--config A=1 B=2"),
+    ],
+)
+def test_an_option_of_which_snakemake_would_forget_one_is_refused(line, right):
+    with pytest.raises(NernError, match=right):
+        check_command_line(line.split())
+
+
+@pytest.mark.parametrize(
+    "line", ["", "all", "--configfile a b --config x=1 all", "--configfile a -- --configfile", "-c 2 --configfile=a"]
+)
+def test_other_command_lines_are_taken(line):
+    check_command_line(line.split())
+
+
+def test_a_variable_counts_by_its_name_and_its_value_as_it_is(monkeypatch):
+    monkeypatch.setenv("COSTS", "/a$b/${c}")
+    assert expand("$COSTS/x", "w") == expand("${COSTS}/x", "w") == Path("/a$b/${c}/x")
+    for path in ("$NO_SUCH/x", "${NO_SUCH}/x", "$COSTS/$NO_SUCH"):
+        with pytest.raises(NernError, match="the environment variable NO_SUCH is not set"):
+            expand(path, "w")
 
 
 def test_keys_of_two_mappings_and_merged_ones_may_be_the_same(tmp_path):

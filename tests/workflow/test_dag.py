@@ -305,6 +305,49 @@ def test_a_mistake_ends_in_one_sentence(made, tmp_path, overlay, target, sentenc
     assert len([line for line in text.splitlines() if sentence in line]) == 1, text
 
 
+def test_a_second_configfile_option_is_refused(made):
+    overlays = [made / name for name in TINY]
+    done = snakemake(
+        made, "demo", "--dry-run", f"--configfile={overlays[0]}", f"--configfile={overlays[1]}", overlays=[]
+    )
+    text = done.stdout + done.stderr
+    assert done.returncode != 0 and "Traceback" not in text
+    assert "write it once: --configfile FIRST SECOND" in text
+
+
+HOSTILE = ["a {x} b", "{", "}}", 'it\'s "so"', "$HOME", "`touch ran`", "a\\b", "a:b;&|<*>#%s", "ünï\nx"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_character_may_be_in_a_path(tmp_path, name):
+    """Of the checkout, of --directory, of images and of weights; what runs is the checkout's own code."""
+    code, work, data = (tmp_path / kind / name for kind in ("code", "work", "data"))
+    for folder in (code, work, data):
+        folder.mkdir(parents=True)
+    checkout(code)
+    stage = code / "nern/stages/train_original.py"
+    stage.write_text(stage.read_text().replace("    settings = ", '    Path("ran-here").touch()\n    settings = ', 1))
+    write_pictures(data)
+    module = build("cifar-resnet", classes=10, in_channels=3, depth=8, width=8)
+    safetensors.torch.save_model(module, data / "net.safetensors")
+    images = IMAGES["folder"] | {"train": str(data / "pictures/train"), "test": str(data / "pictures/val")}
+    networks = {"resnet8": {"original": {"weights": str(data / "net.safetensors")}}}
+    if "$" in name:
+        # in the configuration a dollar begins a variable; the value of one may hold what it likes
+        images |= {"train": "$PICTURES/pictures/train", "test": "$PICTURES/pictures/val"}
+        networks = {"resnet8": {"original": {"weights": "$PICTURES/net.safetensors"}}}
+    task = {"images": images, "mean": [0.5] * 3, "std": [0.5] * 3, "networks": networks}
+    (data / "o.yaml").write_text(yaml.safe_dump({"tasks": {"digits": task}}))
+    overlays = [str(code / name) for name in TINY] + [str(data / "o.yaml")]
+    target = f"{ORIGINAL}/network.safetensors"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"PICTURES": str(data)}
+    line = command("--snakefile", str(code / "Snakefile"), "--directory", str(work), target, overlays=overlays)
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (work / target).exists() and (work / "ran-here").exists()
+    assert not list(tmp_path.rglob("ran"))
+
+
 def test_the_demonstration_without_its_overlay_says_what_to_do(made):
     done = snakemake(made, "demo", "--dry-run", overlays=[])
     assert done.returncode != 0

@@ -1,5 +1,6 @@
 # What all rules share: the checked configuration, the commands, and how many GPUs there are.
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ sys.path.insert(0, workflow.basedir)
 
 from nern import compression, matrix, requests
 from nern.files import write_text
-from nern.config import fingerprint
+from nern.config import check_command_line, fingerprint
 from nern.config import read as read_config
 from nern.data import contents
 from nern.errors import NernError
@@ -31,6 +32,7 @@ wildcard_constraints:
 SAID = workflow.config_settings
 FILES = [] if SAID.replace_workflow_config else [Path(workflow.basedir, "config.yaml")]
 try:
+    check_command_line(sys.argv[1:])
     CONFIG = read_config([*FILES, *SAID.configfiles], SAID.config)
     matrix.check(CONFIG)
     compression.check(CONFIG)
@@ -50,9 +52,16 @@ if not CONFIG_FILE.exists():
         CONFIG_FILE,
         json.dumps(CONFIG.model_dump(mode="json", exclude_unset=True), indent=1),
     )
-# Commands say `nern`: this checkout's, by the interpreter that runs Snakemake, with that configuration.
+# Commands say `nern`: this checkout's, by the interpreter that runs Snakemake, with that configuration. The checkout is
+# an argument and not in PYTHONPATH, where a colon would cut it in two; Snakemake formats the prefix, so braces double.
+START = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from nern.cli import run; run()"
+)
+COMMAND = shlex.join([sys.executable, "-c", START, workflow.basedir])
 shell.prefix(
-    f'set -euo pipefail; export PYTHONPATH="{workflow.basedir}:${{{{PYTHONPATH:-}}}}"; nern() {{{{ "{sys.executable}" -m nern "$@" --config "{CONFIG_FILE}"; }}}}; '
+    f'set -euo pipefail; nern() {{ {COMMAND} "$@" --config {CONFIG_FILE}; }}; '.replace(
+        "{", "{{"
+    ).replace("}", "}}")
 )
 
 
