@@ -1,36 +1,74 @@
-"""Encoded images to pixels, by Pillow: what torchvision's image folders use too."""
+"""Encoded images to pixels, by Pillow: what torchvision's image folders use too.
+
+The rule for what is neither 8-bit gray nor RGB: 16 bits are scaled to 8 (65,535 becomes 255), palettes and CMYK are
+converted, transparency is dropped as by torchvision, photographs are turned as their EXIF data say. Integers of 32 bits
+and floats have no range that a file would state: they are refused.
+"""
 
 import io
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.Image import Transpose
 
 from nern.errors import NernError
 
 Pixels = NDArray[np.uint8]
 
-_GRAY = ("1", "L", "LA", "I", "I;16", "F")
+_GRAY = ("1", "L", "LA")
+_DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
+_AS_32_BITS = ("PNG", "PPM")
+"""Formats of at most 16 bits, which Pillow may open as 32."""
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""By EXIF's orientation."""
 
 
 def decode(content: bytes, channels: int, where: str) -> Image.Image:
     """An image in mode L (1 channel) or RGB (3 channels).
 
     Raises:
-        NernError: the bytes are no image, or the image is in color and the task takes gray.
+        NernError: the bytes are no image or one without a known range, or it is in color and the task takes gray.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-            if channels == 1 and image.mode not in _GRAY:
+            turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+            flat = _of_8_bits(image, where)
+            if channels == 1 and flat.mode not in _GRAY:
                 raise NernError(
                     f"{where}: the image is in color (mode {image.mode}), but the task's mean and std have one "
                     "channel: give three numbers"
                 )
-            return image.convert("L" if channels == 1 else "RGB")
+            flat = flat.convert("L" if channels == 1 else "RGB")
+            return flat if turn is None else flat.transpose(turn)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = "no image format that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
         raise NernError(f"{where}: cannot be decoded ({reason}); replace the image or remove it") from None
+
+
+def _of_8_bits(image: Image.Image, where: str) -> Image.Image:
+    """The image with channels of 8 bits, of one bit, or as a palette of colors."""
+    if image.mode in _DEEP or (image.mode == "I" and image.format in _AS_32_BITS):
+        deep = np.asarray(image).astype(np.int64)
+        return Image.fromarray(((deep * 255 + 32_767) // 65_535).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        kind = "integers of 32 bits" if image.mode == "I" else "floats"
+        raise NernError(f"{where}: the image is of {kind}, whose range is not known; save it with 8 or 16 bits")
+    if image.mode in ("P", "PA"):
+        flat = image.convert("RGB")
+        bands = flat.split()
+        return bands[0] if bands[0].tobytes() == bands[1].tobytes() == bands[2].tobytes() else flat
+    return image
 
 
 def check_channels(channels: int, where: str) -> None:

@@ -78,6 +78,8 @@ def _read_file(
                 decoded.append(_one(content, channels, place, decoded))
                 if label is None:
                     raise NernError(f"{place}: column {images.label_column!r} is empty; every image needs a label")
+                if label >= 2**63:
+                    raise NernError(f"{place}: the label {label} is too large; number the classes from 0")
                 labels.append(label)
                 row += 1
 
@@ -85,20 +87,32 @@ def _read_file(
 def _check_columns(schema: Any, images: ParquetImages, where: str) -> None:
     names = schema.names
     for key, column in (("image_column", images.image_column), ("label_column", images.label_column)):
-        if column not in names:
-            raise NernError(f"{where}: has no column {column!r} but {', '.join(names)}; set {key} to one of them")
+        if names.count(column) != 1:
+            have = "two columns" if column in names else "no column"
+            raise NernError(f"{where}: has {have} {column!r} but {', '.join(names)}; set {key} to one of them")
     kind = schema.field(images.image_column).type
     inner = [kind.field(i).name for i in range(kind.num_fields)] if pa.types.is_struct(kind) else []
     if pa.types.is_struct(kind) and "bytes" in inner:
         kind = kind.field("bytes").type
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+    if not any(is_bytes(_plain(kind)) for is_bytes in _BYTES):
         raise NernError(
             f"{where}: column {images.image_column!r} is {schema.field(images.image_column).type}, not encoded images "
             "(binary, or a struct with a field 'bytes'); set image_column"
         )
     kind = schema.field(images.label_column).type
-    if not pa.types.is_integer(kind):
-        raise NernError(f"{where}: column {images.label_column!r} is {kind}, not an integer; set label_column")
+    if not pa.types.is_integer(_plain(kind)):
+        raise NernError(
+            f"{where}: column {images.label_column!r} is {kind}, not an integer; number the classes from 0, or set "
+            "label_column"
+        )
+
+
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+
+
+def _plain(kind: Any) -> Any:
+    """The type of the values of a column, which may be kept as a dictionary."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _contents(column: Any) -> list[bytes | None]:

@@ -1,0 +1,248 @@
+"""Images as people have them: every depth and mode is read by the documented rule or refused, never white or black."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from nern.data.decoding import decode, pixels
+from nern.data.folders import list_folder
+from nern.data.sources import class_names, read_source
+from nern.data.streaming import EvaluationSteps
+from nern.errors import NernError
+from nern.settings import FolderImages, ParquetImages
+
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
+COLORS = np.random.default_rng(0).integers(256, size=(16, 16, 3), dtype=np.uint8)
+DEEP = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def read(content: bytes, channels: int = 3) -> np.ndarray:
+    """[H, W, C], or [H, W] of one channel."""
+    found = pixels(decode(content, channels, "image"))
+    return found[0] if channels == 1 else found.transpose(1, 2, 0)
+
+
+def gray(levels: np.ndarray) -> np.ndarray:
+    return np.repeat(levels[..., None], 3, axis=2)
+
+
+BIT = (RAMP > 99).astype(np.uint8) * 255
+OPAQUE = np.full((16, 16), 255, np.uint8)
+HALF = np.full((16, 16), 128, np.uint8)
+BIG_ENDIAN = DEEP.astype(">u2").tobytes()
+TEN_BITS = (np.arange(256) * 1023 // 255).astype(">u2").tobytes()
+PALETTE = Image.fromarray(COLORS).quantize(255)
+TRANSPARENT = Image.merge("LA", [Image.fromarray(RAMP), Image.fromarray(HALF)])
+SHOWN = {
+    "8-bit gray": (saved(Image.fromarray(RAMP)), gray(RAMP)),
+    "16-bit gray PNG": (saved(Image.fromarray(DEEP)), gray(RAMP)),
+    "16-bit gray TIFF": (saved(Image.fromarray(DEEP), "TIFF"), gray(RAMP)),
+    "big-endian 16-bit gray TIFF": (saved(Image.frombytes("I;16B", (16, 16), BIG_ENDIAN), "TIFF"), gray(RAMP)),
+    "16-bit gray PGM": (b"P5\n16 16\n65535\n" + BIG_ENDIAN, gray(RAMP)),
+    "10-bit gray PGM": (b"P5\n16 16\n1023\n" + TEN_BITS, gray(RAMP)),
+    "1 bit": (saved(Image.fromarray(BIT).convert("1")), gray(BIT)),
+    "1-bit TIFF": (saved(Image.fromarray(BIT).convert("1"), "TIFF"), gray(BIT)),
+    "color": (saved(Image.fromarray(COLORS)), COLORS),
+    "opaque RGBA": (saved(Image.fromarray(np.dstack([COLORS, OPAQUE]))), COLORS),
+    "half transparent RGBA": (saved(Image.fromarray(np.dstack([COLORS, HALF]))), COLORS),
+    "LA": (saved(TRANSPARENT), gray(RAMP)),
+    "palette": (saved(PALETTE), np.asarray(PALETTE.convert("RGB"))),
+    "palette with transparency": (saved(PALETTE, transparency=0), np.asarray(PALETTE.convert("RGB"))),
+    "CMYK TIFF": (saved(Image.fromarray(COLORS).convert("CMYK"), "TIFF"), COLORS),
+    "GIF": (saved(Image.fromarray(RAMP), "GIF"), gray(RAMP)),
+}
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_an_image_is_what_its_file_shows(kind):
+    content, wanted = SHOWN[kind]
+    # 10 bits and 255 levels do not fit into each other: one level is the rounding of both scales
+    assert np.abs(read(content).astype(int) - wanted).max() <= (kind == "10-bit gray PGM")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SHOWN if "gray" in kind or "bit" in kind or kind in ("LA", "GIF")])
+def test_gray_images_fit_a_task_of_one_channel(kind):
+    assert np.array_equal(gray(read(SHOWN[kind][0], 1)), read(SHOWN[kind][0]))
+
+
+@pytest.mark.parametrize("kind", ["color", "opaque RGBA", "palette", "CMYK TIFF"])
+def test_colors_do_not(kind):
+    with pytest.raises(NernError, match=r"image: the image is in color .* give three numbers"):
+        read(SHOWN[kind][0], 1)
+
+
+@given(arrays.arrays(np.uint16, (3, 4)))
+def test_16_bits_are_scaled_to_8_and_rounded(levels):
+    found = read(saved(Image.fromarray(levels)), 1)
+    assert np.array_equal(found, np.rint(levels.astype(np.float64) / 257).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8), "floats"),
+        (np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8), "floats"),
+        (np.arange(64, dtype=np.int32).reshape(8, 8), "integers of 32 bits"),
+        (np.arange(64, dtype=np.int32).reshape(8, 8) * 2**20, "integers of 32 bits"),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_has_no_known_range_is_refused(image, kind, channels):
+    with pytest.raises(NernError, match=f"image: the image is of {kind}, whose range is not known") as caught:
+        read(saved(Image.fromarray(image), "TIFF"), channels)
+    assert "\n" not in str(caught.value)
+
+
+UPRIGHT = np.zeros((24, 36, 3), np.uint8)
+UPRIGHT[:12, :18], UPRIGHT[:12, 18:], UPRIGHT[12:, :18] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+STORED = {  # how a camera stores the upright image, by EXIF's table of orientations
+    1: UPRIGHT,
+    2: UPRIGHT[:, ::-1],
+    3: UPRIGHT[::-1, ::-1],
+    4: UPRIGHT[::-1],
+    5: UPRIGHT.transpose(1, 0, 2),
+    6: UPRIGHT.transpose(1, 0, 2)[::-1],
+    7: UPRIGHT.transpose(1, 0, 2)[::-1, ::-1],
+    8: UPRIGHT.transpose(1, 0, 2)[:, ::-1],
+}
+
+
+def photograph(orientation: int, kind: str = "PNG") -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return saved(Image.fromarray(np.ascontiguousarray(STORED[orientation])), kind, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_photograph_is_turned_upright_wherever_it_is_read(orientation, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert np.array_equal(read(photograph(orientation)), UPRIGHT)
+    content = photograph(orientation)
+    for split in ("train", "test"):
+        (Path(split) / "a").mkdir(parents=True)
+        (Path(split) / "a" / "0.png").write_bytes(content)
+    pq.write_table(pa.table({"img": [content], "label": [0]}), "a.parquet")
+    from_parquet = read_source(ParquetImages(source="parquet", train=["a.parquet"], test=["a.parquet"]), "x", 3)
+    assert np.array_equal(from_parquet["test"][0][0].permute(1, 2, 0).numpy(), UPRIGHT)
+    middle = UPRIGHT[:, 6:30]
+    folder = FolderImages(source="folder", train="train", test="test", size=24, resize=24, workers=0)
+    assert np.array_equal(read_source(folder, "x", 3)["test"][0][0].permute(1, 2, 0).numpy(), middle)
+    streamed, _ = EvaluationSteps(list_folder(Path("test"), "x"), 3, 24, 1, resize=24).decode(0)
+    assert np.array_equal(streamed[0].transpose(1, 2, 0), middle)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 255])
+def test_an_orientation_that_exif_does_not_have_turns_nothing(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(read(saved(Image.fromarray(UPRIGHT), exif=exif)), UPRIGHT)
+
+
+ENCODED = [saved(Image.fromarray(COLORS)), saved(Image.fromarray(255 - COLORS)), saved(Image.fromarray(COLORS[::-1]))]
+
+
+def table(images: object = None, labels: object = None, **columns: object) -> pa.Table:
+    return pa.table({"img": pa.array(ENCODED) if images is None else images, "label": labels or [0, 2, 1]} | columns)
+
+
+def from_table(found: pa.Table, tmp_path: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    pq.write_table(found, tmp_path / "a.parquet")
+    path = str(tmp_path / "a.parquet")
+    return read_source(ParquetImages(source="parquet", train=[path], test=[path]), "tasks.t.images", 3)
+
+
+STRUCT = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
+COLUMNS = {
+    "binary": table(),
+    "large_binary": table(pa.array(ENCODED, pa.large_binary())),
+    "binary_view": table(pa.array(ENCODED, pa.binary_view())),
+    "a dictionary of binary": table(pa.array(ENCODED).dictionary_encode()),
+    "chunks": table(pa.chunked_array([ENCODED[:1], [], ENCODED[1:]], pa.binary())),
+    "a struct of large_binary": table(pa.array([{"bytes": each, "path": "x.png"} for each in ENCODED], STRUCT)),
+    **{
+        f"labels {kind}": table(labels=pa.array([0, 2, 1], kind))
+        for kind in (pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64())
+    },
+    "labels in a dictionary": table(labels=pa.array([0, 2, 1]).dictionary_encode()),
+    "labels in chunks": table(labels=pa.chunked_array([[0], [2, 1]])),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_a_column_is_read_whatever_its_type(kind, tmp_path):
+    images, labels = from_table(COLUMNS[kind], tmp_path)["train"]
+    assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), [COLORS, 255 - COLORS, COLORS[::-1]])
+    assert labels.tolist() == [0, 2, 1] and labels.dtype == torch.int64
+
+
+WRONG = {
+    "text labels": (table(labels=pa.array(["a", "b", "c"])), "column 'label' is string, not an integer; number the"),
+    "text labels in a dictionary": (table(labels=pa.array(["a", "b", "a"]).dictionary_encode()), "not an integer"),
+    "large text": (table(labels=pa.array(["a", "b", "a"], pa.large_string())), "is large_string, not an integer"),
+    "floats": (table(labels=pa.array([0.0, 1.0, 2.0])), "is double, not an integer"),
+    "halves": (table(labels=pa.array(np.array([0, 1, 2], np.float16))), "is halffloat, not an integer"),
+    "truth values": (table(labels=pa.array([True, False, True])), "is bool, not an integer"),
+    "lists": (table(labels=pa.array([[0], [1], [2]])), "not an integer"),
+    "days": (table(labels=pa.array([0, 1, 2], pa.date32())), "not an integer"),
+    "nulls": (table(labels=pa.nulls(3)), "is null, not an integer"),
+    "a label that is missing": (table(labels=pa.array([0, None, 1])), "row 1: column 'label' is empty"),
+    "a label beyond 64 bits": (
+        table(labels=pa.array([0, 2**63, 1], pa.uint64())),
+        "row 1: the label 9223372036854775808",
+    ),
+    "an image that is missing": (table(pa.array([ENCODED[0], None, ENCODED[1]])), "row 1: holds no image bytes"),
+    "a struct that is missing": (
+        table(pa.array([{"bytes": ENCODED[0]}, None, {"bytes": ENCODED[1]}])),
+        "row 1: holds no image bytes",
+    ),
+    "paths": (table(pa.array(["a.png", "b.png", "c.png"])), "column 'img' is string, not encoded images"),
+    "paths in a struct": (
+        table(pa.array([{"bytes": None, "path": "a.png"}] * 3, STRUCT)),
+        "row 0: holds no image bytes",
+    ),
+    "numbers": (table(pa.array([1, 2, 3])), "column 'img' is int64, not encoded images"),
+    "an empty image": (table(pa.array([b"", *ENCODED[1:]])), "row 0: cannot be decoded"),
+    "floats in an image": (
+        table(pa.array([saved(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), *ENCODED[1:]])),
+        "row 0: the image is of floats",
+    ),
+    "two columns": (
+        pa.Table.from_arrays([pa.array(ENCODED), pa.array([0, 1, 2]), pa.array([0, 1, 2])], ["img", "label", "label"]),
+        "has two columns 'label' but img, label, label; set label_column",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_column_that_cannot_be_read_is_one_sentence(kind, tmp_path):
+    found, sentence = WRONG[kind]
+    with pytest.raises(NernError, match=sentence) as caught:
+        from_table(found, tmp_path)
+    assert "\n" not in str(caught.value) and str(caught.value).startswith("tasks.t.images.train: ")
+
+
+def test_the_names_of_classes_are_those_of_the_hub_or_of_the_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    features = '{"info": {"features": {"label": {"names": ["cat", "dog", "eel"], "_type": "ClassLabel"}}}}'
+    pq.write_table(table().replace_schema_metadata({"huggingface": features}), "named.parquet")
+    pq.write_table(table(), "plain.parquet")
+    for name, wanted in (("named", ["cat", "dog", "eel"]), ("plain", [])):
+        images = ParquetImages(source="parquet", train=[f"{name}.parquet"], test=["plain.parquet"])
+        assert class_names(images, "x") == wanted
+    for name in ("b", "a", "c"):
+        Path("train", name).mkdir(parents=True)
+    assert class_names(FolderImages(source="folder", train="train", test="train"), "x") == ["a", "b", "c"]
