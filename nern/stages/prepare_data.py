@@ -37,8 +37,27 @@ def run(config: Config, task: str) -> None:
             splits = read_source(found.images, where, settings.channels, settings.classes)
             log.info("%s: writing %s", task, folder)
             prepared.write(folder, splits, settings, class_names(found.images, where), sources)
-    counts = prepared.read_manifest(folder).counts
+    manifest = prepared.read_manifest(folder)
+    _say_order(task, manifest.class_names)
+    counts = manifest.counts
     log.info("%s: %s images in %s", task, " and ".join(f"{n} {split}" for split, n in counts.items()), folder)
+
+
+def _say_order(task: str, names: list[str]) -> None:
+    """Which class has which label, and where a reader would expect another order."""
+    if not names:
+        return
+    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    log.info("%s: classes in the order of their labels: %s", task, shown)
+    if all(name.isdecimal() for name in names) and names != sorted(names, key=int):
+        label = next(label for label, name in enumerate(sorted(names, key=int)) if name != names[label])
+        log.warning(
+            "%s: the names of its classes are numbers, but in the order of text, as torchvision's folders: label %d is "
+            "class %s; for the order of numbers give them leading zeros",
+            task,
+            label,
+            names[label],
+        )
 
 
 def _list(images: FolderImages, folder: Path, settings: DataSettings, sources: dict[Split, str], where: str) -> None:

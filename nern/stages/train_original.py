@@ -17,13 +17,14 @@ from nern.data.batches import LabeledBatches, TestBatches, training_images
 from nern.data.pipeline import completed_epochs, epochs_to_steps
 from nern.data.prepared import read_manifest
 from nern.errors import NernError
-from nern.matrix import OriginalCell, data_path, network_of, original_settings
+from nern.matrix import OriginalCell, data_path, network_of, original_settings, task_of
 from nern.method.smoothness import smoothness_loss
 from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
 from nern.networks.pretrained import pretrained_file
 from nern.networks.probe import probe
+from nern.networks.trained_for import check, said_by_file, said_by_torchvision
 from nern.provenance import code_digest
 from nern.seeding import derive
 from nern.settings import Original
@@ -62,6 +63,7 @@ def run(config: Config, original: OriginalCell) -> None:
         if settings.recipe.weights is not None:
             path = _weights_file(settings.recipe.weights, original)
             load_weights(module, read_state_dict(path), str(path))
+            _check_trained_for(config, original, settings.recipe.weights, path)
             inputs["weights"] = files.sha256(path)
             module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         else:
@@ -98,6 +100,14 @@ def _weights_file(weights: str, original: OriginalCell) -> Path:
     """The file to import, which torchvision's weights become once they are downloaded."""
     kind, _, name = weights.partition(":")
     return pretrained_file(name) if kind == "torchvision" else expand(weights, f"originals.{original.name}.weights")
+
+
+def _check_trained_for(config: Config, original: OriginalCell, weights: str, path: Path) -> None:
+    """Refuse weights that are known to have been trained for classes in another order, or other means."""
+    kind, _, name = weights.partition(":")
+    said = said_by_torchvision(name) if kind == "torchvision" else said_by_file(path)
+    task, classes = task_of(config, original.task), read_manifest(Path(data_path(original.task))).class_names
+    check(said, classes=classes, mean=task.mean, std=task.std, where=str(path))
 
 
 @contextlib.contextmanager

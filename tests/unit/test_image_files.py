@@ -1,6 +1,7 @@
 """Images as people have them: every depth and mode is read by the documented rule or refused, never white or black."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from hypothesis import given
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from nern.config import parse
 from nern.data.decoding import decode, pixels
 from nern.data.folders import list_folder
 from nern.data.sources import class_names, read_source
 from nern.data.streaming import EvaluationSteps
 from nern.errors import NernError
 from nern.settings import FolderImages, ParquetImages
+from nern.stages import prepare_data
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 COLORS = np.random.default_rng(0).integers(256, size=(16, 16, 3), dtype=np.uint8)
@@ -233,6 +236,36 @@ def test_a_column_that_cannot_be_read_is_one_sentence(kind, tmp_path):
     with pytest.raises(NernError, match=sentence) as caught:
         from_table(found, tmp_path)
     assert "\n" not in str(caught.value) and str(caught.value).startswith("tasks.t.images.train: ")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([str(n) for n in range(11)], "label 2 is class 10; for the order of numbers give them leading zeros"),
+        (["5", "40"], "label 0 is class 40"),
+        ([f"{n:02}" for n in range(11)], None),
+        (["a1", "a10", "a2"], None),
+        (["1", "2", "x"], None),
+    ],
+)
+@pytest.mark.parametrize("streaming", [True, False])
+def test_classes_named_by_numbers_have_the_order_of_text_and_that_is_said(
+    names, said, streaming, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    for name in names:
+        for split in ("train", "test"):
+            Path(split, name).mkdir(parents=True)
+            Path(split, name, "0.png").write_bytes(ENCODED[0])
+    images = {"source": "folder", "train": "train", "test": "test", "size": 8, "resize": 8, "streaming": streaming}
+    task = {"title": "T", "classes": len(names), "images": images, "mean": [0.5] * 3, "std": [0.5] * 3}
+    network = {"networks": {"n": {"architecture": "cifar-resnet", "depth": 20}}}
+    with caplog.at_level("INFO"):
+        prepare_data.run(parse({"tasks": {"t": task | network}}), "t")
+    assert json.loads(Path("results/t/images/data.json").read_text())["class_names"] == sorted(names)
+    assert f"classes in the order of their labels: {', '.join(sorted(names))}" in caplog.text
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == bool(said) and all(said in warning for warning in warnings)
 
 
 def test_the_names_of_classes_are_those_of_the_hub_or_of_the_folders(tmp_path, monkeypatch):

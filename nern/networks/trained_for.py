@@ -1,0 +1,90 @@
+"""What weights were trained for, as far as their file or torchvision says: the order of classes, mean and deviation.
+
+Wrong ones give no error, only a low accuracy: labels are numbers, and a network takes any image.
+"""
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nern.errors import NernError
+from nern.networks.torchvision_shim import import_torchvision
+
+TOLERANCE = 0.01
+"""Means and deviations are published with two to four digits."""
+_CLASSES = ("classes", "class_names", "categories", "names", "class_to_idx", "idx_to_class")
+
+
+@dataclass(frozen=True)
+class TrainedFor:
+    """Names of the classes in the order of the outputs, each channel's mean and deviation; empty if it is not known."""
+
+    classes: list[str]
+    mean: list[float]
+    std: list[float]
+
+
+def said_by_torchvision(name: str) -> TrainedFor:
+    """Of one entry of torchvision's weights, which must be there."""
+    entry: Any = import_torchvision("torchvision.models").get_weight(name)
+    transforms = entry.transforms() if hasattr(entry, "transforms") else None
+    numbers = (_numbers(getattr(transforms, key, None)) for key in ("mean", "std"))
+    return TrainedFor(_names(getattr(entry, "meta", {}).get("categories")), *numbers)
+
+
+def said_by_file(path: Path) -> TrainedFor:
+    """Of a checkpoint that keeps such things beside its tensors; one that was read as a state dict."""
+    try:
+        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError):  # no file of torch.save
+        loaded = {}
+    found = loaded if isinstance(loaded, Mapping) else {}
+    classes = next((names for key in _CLASSES if (names := _names(found.get(key)))), [])
+    return TrainedFor(classes, _numbers(found.get("mean")), _numbers(found.get("std")))
+
+
+def check(said: TrainedFor, *, classes: Sequence[str], mean: Sequence[float], std: Sequence[float], where: str) -> None:
+    """Compare what weights were trained for with a task.
+
+    Args:
+        said: what is known of the weights.
+        classes: the names of the task's classes in the order of their labels; empty if unknown.
+        mean: the task's, a number a channel.
+        std: the task's, a number a channel.
+        where: the weights, for messages.
+
+    Raises:
+        NernError: the classes are the same in another order, or mean or deviation are others.
+    """
+    for key, theirs, ours in (("mean", said.mean, mean), ("std", said.std, std)):
+        same = len(theirs) == len(ours) and all(abs(a - b) <= TOLERANCE for a, b in zip(theirs, ours, strict=True))
+        if theirs and not same:
+            raise NernError(f"{where}: was trained with {key} {theirs}, but the task has {list(ours)}; set it to that")
+    differing = [n for n, (a, b) in enumerate(zip(said.classes, classes, strict=False)) if a != b]
+    if differing and sorted(said.classes) == sorted(classes):
+        number = differing[0]
+        raise NernError(
+            f"{where}: its class {number} is {said.classes[number]!r}, but the task's is {classes[number]!r}: the "
+            "order is another; name the class folders so that they sort alike (numbers with leading zeros)"
+        )
+
+
+def _names(value: object) -> list[str]:
+    """A list of names, from a list or from a mapping of names and numbers in either direction."""
+    if isinstance(value, Mapping):
+        pairs = [(key, name) if isinstance(key, int) else (name, key) for key, name in value.items()]
+        if not all(isinstance(number, int) for number, _ in pairs):
+            return []
+        value = [name for _, name in sorted(pairs, key=lambda pair: pair[0])]
+    return [str(name) for name in value] if isinstance(value, list | tuple) else []
+
+
+def _numbers(value: object) -> list[float]:
+    value = value.tolist() if isinstance(value, torch.Tensor) else value
+    if not isinstance(value, list | tuple) or not all(isinstance(number, int | float) for number in value):
+        return []
+    return [float(number) for number in value]

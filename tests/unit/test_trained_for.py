@@ -1,0 +1,81 @@
+"""Weights that say what they were trained for are not used for something else."""
+
+import pytest
+import safetensors.torch
+import torch
+
+from nern.errors import NernError
+from nern.networks.trained_for import TrainedFor, check, said_by_file, said_by_torchvision
+
+STATE = {"weight": torch.ones(2)}
+TEXT_ORDER = [str(n) for n in (0, 1, 10, 11, 2, 3, 4, 5, 6, 7, 8, 9)]
+NUMBERS = [str(n) for n in range(12)]
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"classes": NUMBERS},
+        {"class_names": tuple(NUMBERS)},
+        {"class_to_idx": {name: int(name) for name in reversed(NUMBERS)}},
+        {"idx_to_class": {int(name): name for name in reversed(NUMBERS)}},
+        {"names": dict(enumerate(NUMBERS)), "mean": [0.5], "std": torch.tensor([0.25])},
+    ],
+)
+def test_what_a_checkpoint_says_of_its_classes_is_read_in_the_order_of_its_outputs(tmp_path, beside):
+    torch.save({"state_dict": STATE} | beside, tmp_path / "w.pt")
+    said = said_by_file(tmp_path / "w.pt")
+    assert said.classes == NUMBERS
+    assert (said.mean, said.std) == (([0.5], [0.25]) if "mean" in beside else ([], []))
+
+
+@pytest.mark.parametrize("beside", [{}, {"classes": 12}, {"classes": {"a": "b"}}, {"mean": "0.5", "std": [None]}])
+def test_a_file_that_says_nothing_says_nothing(tmp_path, beside):
+    torch.save(STATE | beside, tmp_path / "w.pt")
+    safetensors.torch.save_file(STATE, tmp_path / "w.safetensors")
+    for name in ("w.pt", "w.safetensors"):
+        assert said_by_file(tmp_path / name) == TrainedFor([], [], [])
+
+
+def test_torchvision_says_it_of_its_own():
+    said = said_by_torchvision("ResNet18_Weights.IMAGENET1K_V1")
+    assert len(said.classes) == 1000 and {"mean": said.mean, "std": said.std} == IMAGENET
+
+
+def checked(said, **task):
+    check(said, **({"classes": TEXT_ORDER, "mean": [0.5], "std": [0.25], "where": "w.pt"} | task))
+
+
+def test_another_order_of_the_same_classes_is_refused():
+    with pytest.raises(NernError, match=r"w\.pt: its class 2 is '2', but the task's is '10'.*leading zeros") as caught:
+        checked(TrainedFor(NUMBERS, [], []))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("theirs", [[], TEXT_ORDER, ["cat", "dog"], [f"class {n}" for n in NUMBERS]])
+def test_the_same_order_is_taken_and_other_names_say_nothing(theirs):
+    checked(TrainedFor(theirs, [], []))
+
+
+@pytest.mark.parametrize(
+    ("key", "ours", "right"),
+    [
+        ("mean", [0.485, 0.456, 0.406], True),
+        ("mean", [0.49, 0.46, 0.41], True),
+        ("mean", [0.5, 0.5, 0.5], False),
+        ("mean", [0.406, 0.456, 0.485], False),
+        ("mean", [0.485], False),
+        ("std", [0.23, 0.22, 0.22], True),
+        ("std", [0.5, 0.5, 0.5], False),
+        ("std", [1.0, 1.0, 1.0], False),
+    ],
+)
+def test_other_means_than_the_weights_were_trained_with_are_refused(key, ours, right):
+    said = TrainedFor([], IMAGENET["mean"], IMAGENET["std"])
+    task = IMAGENET | {key: ours}
+    if right:
+        checked(said, **task)
+        return
+    with pytest.raises(NernError, match=rf"w\.pt: was trained with {key} .* but the task has .*; set it to that"):
+        checked(said, **task)
