@@ -96,12 +96,12 @@ def compression_settings(config: Config, target: Cell | OriginalCell) -> Compres
 
 
 def check(config: Config) -> None:
-    """Resolve what every frontier and figure 5a need of `compress`, before anything runs. Raises NernError."""
+    """Find the codecs that every frontier and figure 5a need, before anything runs. Raises NernError."""
     for name in config.frontiers:
         for cell in {(c.network, c.variant): c for c in frontier_cells(config, f"{FRONTIER}{name}")}.values():
             for target in (cell, original_of(config, cell)):
                 try:
-                    compression_settings(config, target)
+                    compression_points(config, target)
                 except NernError as error:
                     raise NernError(f"frontiers.{name}: {error}") from None
     pruning = config.figures.meta_compression

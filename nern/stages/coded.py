@@ -97,7 +97,9 @@ class Distilled:
         self.clip = config.compression.clip
         self.seed = target.seed if isinstance(target, Cell) else 0
         self.teacher = Teacher(config, target.task, subject.original, device, workers)
-        self.teacher.check(self.phase.losses, self.seed, f"variants.{config.compression.variant}.distillation.losses")
+        self.teacher.check(
+            self.phase.losses, self.seed, target.path, f"variants.{config.compression.variant}.distillation.losses"
+        )
         key = [fingerprint(compression_settings(config, target)), code_digest("nern.stages.compress"), device.type]
         self.key = "/".join([*key, *subject.inputs.values()])
 

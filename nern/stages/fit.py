@@ -87,8 +87,8 @@ class Fit:
         self.rows: list[history.Row] = []
         for stretch in self.stretches:
             if self._distills(stretch):
-                where = f"{cell.path}: the protocol's {stretch.name}.losses"
-                self.teacher.check(stretch.phase.losses, cell.seed, where)
+                where = f"the protocol's {stretch.name}.losses"
+                self.teacher.check(stretch.phase.losses, cell.seed, cell.path, where)
 
     def _distills(self, stretch: Stretch) -> bool:
         gradient = self.protocol.distillation_gradient

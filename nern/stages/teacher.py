@@ -25,12 +25,13 @@ class Teacher:
         with torch.no_grad():
             self.folded = self.network.fold(self.network.kernels)
 
-    def check(self, losses: Losses, seed: int, where: str) -> None:
+    def check(self, losses: Losses, seed: int, path: str, where: str) -> None:
         """Refuse, before the first step, a network that cannot be distilled by a phase's losses.
 
         Args:
             losses: of a phase whose steps run the network.
             seed: of the noise that the network is tried on.
+            path: of the cell or the original, for messages.
             where: the losses' place in the configuration.
 
         Raises:
@@ -38,8 +39,8 @@ class Teacher:
         """
         if losses.beta and not self.network.maps:
             raise NernError(
-                f"{where}.beta: no tensor of {type(self.module).__name__} enters an activation of torch.nn, so there "
-                "are no feature maps; set it to 0"
+                f"{path}: no tensor of {type(self.module).__name__} enters an activation of torch.nn, so there are no "
+                f"feature maps; set {where}.beta to 0"
             )
         noise = self.batches("normal", batch=2, seed=seed, purpose="fit/check")
         self.network.check(self.module, noise.batch(0))

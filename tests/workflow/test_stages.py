@@ -20,7 +20,7 @@ from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import Predictor
 from nern.networks.cifar_resnet import CifarResNet
-from nern.stages import evaluate, fit
+from nern.stages import evaluate, fit, teacher
 
 TABLE = CELL.replace("decoupled", "decoupled-table")
 SAME = ("predictor.safetensors", "history.csv", "metrics.json")
@@ -214,8 +214,8 @@ def test_without_distillation_no_network_is_run(run, monkeypatch):
     def forbidden(*_, **__):
         raise AssertionError("a network was run")
 
-    monkeypatch.setattr(fit, "distillation_gradient", forbidden)
-    monkeypatch.setattr(fit, "training_batches", forbidden)
+    monkeypatch.setattr(teacher, "distillation_gradient", forbidden)
+    monkeypatch.setattr(teacher, "training_batches", forbidden)
     monkeypatch.setattr(fit.Fit, "test", lambda self: 0.0)
     assert main(["fit", CELL, *CONFIG, "plain.yaml"]) == 0
 
