@@ -16,6 +16,8 @@ import safetensors.torch
 import yaml
 from tiny import CELL, ORIGINAL, checkout, digests
 
+from nern import config as configuration
+from nern import matrix
 from nern.networks.zoo import build
 
 TINY = ["workflow/config/demo.yaml", "tiny.yaml"]
@@ -147,6 +149,20 @@ from torch import nn
 def net(classes, in_channels):
     return nn.Sequential(nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, classes))
 """
+
+
+def test_a_value_that_is_set_to_its_default_is_run_as_it_was_planned(run):
+    """It overrides what a wider place says, so the commands must not read an older file of the same values."""
+    wide = {"protocol": {"training": {"batch": 9}}}
+    narrow = wide | {"variants": {"decoupled": {"training": {"batch": 256}}}}
+    seen = []
+    for number, overlay in enumerate((wide, narrow)):
+        (run / f"{number}.yaml").write_text(yaml.safe_dump(overlay))
+        planned(run, "demo", overlays=[*TINY, f"{number}.yaml"])
+        newest = max((run / ".snakemake/nern").glob("config-*.json"), key=lambda path: path.stat().st_mtime_ns)
+        config = configuration.read([newest])
+        seen.append(matrix.protocol_of(config, matrix.Cell.parse(CELL)).training.batch)
+    assert seen == [9, 256]
 
 
 def test_an_own_architecture_that_changed_is_made_anew(run):

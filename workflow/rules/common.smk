@@ -1,4 +1,5 @@
 # What all rules share: the checked configuration, the commands, and how many GPUs there are.
+import hashlib
 import json
 import shlex
 import sys
@@ -46,12 +47,12 @@ GPU = 0 if CONFIG.execution.device == "cpu" else 1
 THREADS = CONFIG.execution.threads
 
 # The commands read the merged configuration from a file that is named by its content: what runs is what was planned.
-CONFIG_FILE = Path(".snakemake") / "nern" / f"config-{fingerprint(CONFIG)}.json"
+# What was set counts, also to a default: it overrides what a wider place says.
+MERGED = json.dumps(CONFIG.model_dump(mode="json", exclude_unset=True), indent=1)
+DIGEST = hashlib.sha256(MERGED.encode()).hexdigest()[:16]
+CONFIG_FILE = Path(".snakemake") / "nern" / f"config-{DIGEST}.json"
 if not CONFIG_FILE.exists():
-    write_text(
-        CONFIG_FILE,
-        json.dumps(CONFIG.model_dump(mode="json", exclude_unset=True), indent=1),
-    )
+    write_text(CONFIG_FILE, MERGED)
 # Commands say `nern`: this checkout's, by the interpreter that runs Snakemake, with that configuration. The checkout is
 # an argument and not in PYTHONPATH, where a colon would cut it in two; Snakemake formats the prefix, so braces double.
 START = (
