@@ -21,6 +21,7 @@ from nern import matrix
 from nern.networks.zoo import build
 
 TINY = ["workflow/config/demo.yaml", "tiny.yaml"]
+TABLE = "tables/digits.md"
 MATRIX = [
     f"results/digits/resnet8/{mode}/h10/decoupled/seed{seed}"
     for mode in ("none", "in-filter", "cross-filter")
@@ -53,7 +54,7 @@ def planned(folder, *arguments, overlays=TINY):
 def made(tmp_path_factory):
     """A folder in which the demonstration's DAG was run at tiny size."""
     folder = checkout(tmp_path_factory.mktemp("made"))
-    done = snakemake(folder, "demo")
+    done = snakemake(folder, TABLE)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -81,7 +82,21 @@ def test_the_demonstration_makes_its_table_and_then_has_nothing_to_do(made):
     assert {path.name for path in (made / "tables").iterdir()} == {f"digits.{s}" for s in ("md", "tex", "html", "csv")}
     for cell in MATRIX:
         assert (made / cell / "metrics.json").exists()
-    assert planned(made, "demo") == {}
+    assert planned(made, TABLE) == {}
+
+
+def test_the_demonstration_also_measures_what_its_networks_are_worth_at_equal_bytes(run):
+    assert planned(run, "demo") == {"compress_cell": 4, "compress_original": 1, "table": 1, "figure": 1}
+    files = ["tables/frontier_digits.md", "figures/frontier_digits.svg"]
+    done = snakemake(run, *files)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(run, "demo") == {}
+    overlay = run / "change.yaml"
+    rates = [{"codec": "uniform-3", "rate": 2e-3}, {"codec": "binary", "rate": 1e-3}]
+    overlay.write_text(yaml.safe_dump({"compression": {"original": {"distilled": rates}}}))
+    assert planned(run, "demo", overlays=[*TINY, str(overlay)]) == {"compress_original": 1, "table": 1, "figure": 1}
+    overlay.write_text(yaml.safe_dump({"frontiers": {"digits": {"margin": 1}}}))
+    assert planned(run, "demo", overlays=[*TINY, str(overlay)]) == {"table": 1, "figure": 1}
 
 
 def test_forcing_a_cell_reruns_it_alone(run):
@@ -116,13 +131,13 @@ def test_forcing_a_cell_reruns_it_alone(run):
 def test_a_changed_value_reruns_exactly_what_it_concerns(made, tmp_path, change, wanted):
     overlay = tmp_path / "change.yaml"
     overlay.write_text(yaml.safe_dump(change))
-    assert planned(made, "demo", overlays=[*TINY, str(overlay)]) == wanted
+    assert planned(made, TABLE, overlays=[*TINY, str(overlay)]) == wanted
 
 
 def test_settings_of_the_command_line_come_last(made, tmp_path):
     overlay = tmp_path / "seeds.yaml"
     overlay.write_text(yaml.safe_dump({"seeds": [0]}))
-    arguments = ("demo", "--config", "seeds=[0, 1, 2]")
+    arguments = (TABLE, "--config", "seeds=[0, 1, 2]")
     assert planned(made, *arguments, overlays=[*TINY, str(overlay)]) == {"fit": 3, "evaluate": 3, "table": 1}
 
 
@@ -139,7 +154,7 @@ def test_an_edited_module_reruns_the_stages_that_use_it(run, module, old, new, w
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    assert planned(run, "demo") == wanted
+    assert planned(run, TABLE) == wanted
 
 
 OWN_NET = """
@@ -158,7 +173,7 @@ def test_a_value_that_is_set_to_its_default_is_run_as_it_was_planned(run):
     seen = []
     for number, overlay in enumerate((wide, narrow)):
         (run / f"{number}.yaml").write_text(yaml.safe_dump(overlay))
-        planned(run, "demo", overlays=[*TINY, f"{number}.yaml"])
+        planned(run, TABLE, overlays=[*TINY, f"{number}.yaml"])
         newest = max((run / ".snakemake/nern").glob("config-*.json"), key=lambda path: path.stat().st_mtime_ns)
         config = configuration.read([newest])
         seen.append(matrix.protocol_of(config, matrix.Cell.parse(CELL)).training.batch)
@@ -296,16 +311,16 @@ def test_results_that_were_copied_are_whole(made, tmp_path, dates):
     for number, path in enumerate(sorted(folder.rglob("*"), reverse=True)):
         if dates != "of now" and path.is_file():
             os.utime(path, (10**9, 10**9) if dates == "equal" else (10**9 + number, 10**9 + number))
-    assert planned(folder, "demo") == {}
+    assert planned(folder, TABLE) == {}
 
 
 @pytest.mark.parametrize(
     ("overlay", "target", "sentence"),
     [
-        ("protocol: {iteratoins: 3}", "demo", "protocol.iteratoins: unknown key"),
-        ("seeds: [0, 0]", "demo", "repeats a value"),
-        ("seeds: [0]\nseeds: [1]", "demo", "the key seeds stands twice"),
-        ("tables: {digits: {variants: [lost]}}", "demo", "unknown variant 'lost'"),
+        ("protocol: {iteratoins: 3}", TABLE, "protocol.iteratoins: unknown key"),
+        ("seeds: [0, 0]", TABLE, "repeats a value"),
+        ("seeds: [0]\nseeds: [1]", TABLE, "the key seeds stands twice"),
+        ("tables: {digits: {variants: [lost]}}", TABLE, "unknown variant 'lost'"),
         ("{}", CELL.replace("digits", "letters") + "/metrics.json", "unknown task 'letters'"),
         ("{}", CELL.replace("decoupled", "lost") + "/metrics.json", "unknown variant 'lost'"),
         ("{}", "tables/letters.md", "unknown table 'letters'"),
@@ -324,7 +339,7 @@ def test_a_mistake_ends_in_one_sentence(made, tmp_path, overlay, target, sentenc
 def test_a_second_configfile_option_is_refused(made):
     overlays = [made / name for name in TINY]
     done = snakemake(
-        made, "demo", "--dry-run", f"--configfile={overlays[0]}", f"--configfile={overlays[1]}", overlays=[]
+        made, TABLE, "--dry-run", f"--configfile={overlays[0]}", f"--configfile={overlays[1]}", overlays=[]
     )
     text = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in text
@@ -365,7 +380,7 @@ def test_any_character_may_be_in_a_path(tmp_path, name):
 
 
 def test_the_demonstration_without_its_overlay_says_what_to_do(made):
-    done = snakemake(made, "demo", "--dry-run", overlays=[])
+    done = snakemake(made, TABLE, "--dry-run", overlays=[])
     assert done.returncode != 0
     assert "workflow/config/demo.yaml" in done.stdout + done.stderr
 
@@ -377,7 +392,7 @@ def test_a_killed_snakemake_leaves_nothing_that_a_rerun_cannot_finish(run):
     shutil.rmtree(run / "tables")  # a product that is there needs no input
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(
-        command("demo"), cwd=run, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command(TABLE), cwd=run, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 600
@@ -388,7 +403,7 @@ def test_a_killed_snakemake_leaves_nothing_that_a_rerun_cannot_finish(run):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert snakemake(run, "--unlock").returncode == 0
-    done = snakemake(run, "demo")
+    done = snakemake(run, TABLE)
     assert done.returncode == 0, done.stdout + done.stderr
     after = digests(run / "results")
     volatile = {name for name in before if name.endswith("fit.json")}
