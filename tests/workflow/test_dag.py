@@ -380,7 +380,7 @@ def test_any_character_may_be_in_a_path(tmp_path, name):
 
 
 def test_the_demonstration_without_its_overlay_says_what_to_do(made):
-    done = snakemake(made, TABLE, "--dry-run", overlays=[])
+    done = snakemake(made, "demo", "--dry-run", overlays=[])
     assert done.returncode != 0
     assert "workflow/config/demo.yaml" in done.stdout + done.stderr
 
