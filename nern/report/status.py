@@ -55,35 +55,31 @@ def status(config: Config, root: Path) -> pd.DataFrame:
     return frame
 
 
-def frontiers(config: Config, root: Path) -> list[list[str]]:
-    """Of each frontier its table's name, and how many of what it compares are compressed, outdated and missing.
+def frontiers(config: Config, root: Path) -> dict[str, list[str]]:
+    """The state of all that each frontier compares, by the name of its table: done, outdated, damaged or missing.
 
     Args:
         config: the configuration.
         root: the folder that `results/` lies in.
     """
-    return [_frontier(config, f"{FRONTIER}{name}", root) for name in config.frontiers]
+    names = [f"{FRONTIER}{name}" for name in config.frontiers]
+    return {name: [_compressed(config, path, root) for path in frontier_inputs(config, name)] for name in names}
 
 
-def _frontier(config: Config, name: str, root: Path) -> list[str]:
-    states: list[str] = []
-    for path in frontier_inputs(config, name):
-        if not (root / path).exists():
-            states.append(MISSING)
-            continue
-        try:
-            states.append(DONE if compressed(config, parse_target(str(Path(path).parent)), root) else OUTDATED)
-        except NernError:
-            states.append(DAMAGED)
-    return [name, *(str(states.count(state)) for state in FRONTIER_STATES)]
+def _compressed(config: Config, path: str, root: Path) -> str:
+    if not (root / path).exists():
+        return MISSING
+    try:
+        return DONE if compressed(config, parse_target(str(Path(path).parent)), root) else OUTDATED
+    except NernError:
+        return DAMAGED
 
 
-FRONTIER_STATES = (DONE, OUTDATED, DAMAGED, MISSING)
-
-
-def render_frontiers(rows: list[list[str]]) -> str:
-    """The rows of `frontiers` as text."""
-    return "\n" + _text_table(["compressed", *FRONTIER_STATES], rows) if rows else ""
+def render_frontiers(states: dict[str, list[str]]) -> str:
+    """The states of `frontiers` as text: a line of counts for each, behind an empty one; nothing for none."""
+    shown = [state for state in ORDER if any(state in each for each in states.values())]
+    lines = [[name, *(str(each.count(state)) for state in shown)] for name, each in states.items()]
+    return f"\n{_text_table(['compressed', *shown], lines)}" if lines else ""
 
 
 def render(frame: pd.DataFrame) -> str:

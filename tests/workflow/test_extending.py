@@ -75,7 +75,7 @@ def metrics(folder, network, variant="base"):
 
 
 def test_every_file_of_the_page_is_here():
-    assert {*OVERLAYS, "weights.yaml", "my_networks.py"} == set(blocks())
+    assert {*OVERLAYS, "weights.yaml", "my_networks.py", "decimal.py", "codec.yaml"} == set(blocks())
 
 
 def test_own_images_in_three_modes(done):
