@@ -122,8 +122,13 @@ def _shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
 
 
 def _check_claim(shapes: Shapes, size: int) -> None:
-    if any(type(length) is not int or length < 0 for shape in shapes.values() for length in shape):
-        raise NernError("a shape must be a list of integers that are not negative; write the coded data again")
-    entries = sum(math.prod(shape) for shape in shapes.values())
+    lengths = [length for shape in shapes.values() for length in shape]
+    if (
+        any(type(length) is not int or length < 0 for length in lengths)
+        or max(map(len, shapes.values()), default=0) > 32
+    ):
+        raise NernError("a shape must be a list of 0 to 32 integers from 0 on; write the coded data again")
+    # an empty array counts by its other lengths: they take scales, and turns of a loop
+    entries = sum(math.prod(max(length, 1) for length in shape) for shape in shapes.values())
     if entries > FREE_ENTRIES + ENTRIES_PER_BYTE * size:
         raise NernError(f"{size:,} bytes of coded data cannot stand for {entries:,} numbers; choose a finer codec")

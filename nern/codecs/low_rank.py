@@ -51,6 +51,8 @@ class LowRank(Codec):
         ranks = reader.array("<u4", len(shapes)).tolist()
         matrices = {}
         for (name, shape), rank in zip(shapes.items(), ranks, strict=True):
+            if rank > min(shape[0], columns(shape)):
+                raise NernError(f"coded data has a matrix {shape} of rank {rank:,}, which none has; write it again")
             left = reader.array("<f2", (shape[0], rank)).astype(np.float32)
             right = reader.array("<f2", (rank, columns(shape))).astype(np.float32)
             matrix = np.zeros((shape[0], columns(shape)), np.float32)

@@ -33,9 +33,11 @@ def test_the_smallest_weights_of_all_matrices_together_become_zero(sparsity):
 
 @pytest.mark.parametrize("sparsity", [0.25, 0.7])
 def test_ties_go_by_position_among_many(sparsity):
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], (40, 50)).astype(np.float32)
-    zeros = round(sparsity * 2000)
-    assert together(prune({"w": signs}, sparsity)).tolist() == [0.0] * zeros + signs.ravel()[zeros:].tolist()
+    weights = np.random.default_rng(0).choice([-2.0, -1.0, 1.0, 2.0], 2000).astype(np.float32)
+    smallest = sorted(range(2000), key=lambda index: (abs(weights[index]), index))[: round(sparsity * 2000)]
+    wanted = weights.copy()
+    wanted[smallest] = 0
+    assert np.array_equal(prune({"w": weights.reshape(40, 50)}, sparsity)["w"].ravel(), wanted)
 
 
 def test_ties_go_by_position():

@@ -114,6 +114,7 @@ def test_forged_bytes_with_a_right_checksum_are_refused_or_have_the_right_shapes
 
 
 CLAIMS = [{"w": (2**50,)}, {"w": (2**25, 2**25)}, {"w": (2**48, 1, 3, 3)}, {str(n): (2**22, 2) for n in range(9)}]
+CLAIMS += [{"w": (0, 2**62)}, {"w": (2**62, 0, 3, 3)}, {"w": (2, *[1] * 99)}, {"w": (2**99, 0)}]
 CLAIMS += [{"w": (-1, 5)}, {"w": (2.5,)}, {"w": (True, 2)}]
 
 
@@ -128,6 +129,12 @@ def test_claims_of_a_petabyte_take_no_memory(name, claim):
         assert tracemalloc.get_traced_memory()[1] < 2**21
     finally:
         tracemalloc.stop()
+
+
+def test_a_rank_that_no_matrix_has_is_refused():
+    codec, shapes = CODECS["low-rank"], {"w": (0, 0)}
+    with pytest.raises(NernError, match="which none has"):
+        codec.decode(seal(b"\x10" + b"\xff" * 4, codec._about(shapes)), shapes)
 
 
 def test_what_could_not_be_decoded_is_not_encoded():
