@@ -35,11 +35,11 @@ OVERLAYS = ("mine.yaml", "architectures.yaml", "variant.yaml")
 
 def with_own_codec(folder):
     """The checkout with the page's codec in its place and on the list."""
-    (folder / "decimal.py").rename(folder / "nern/codecs/decimal.py")
+    (folder / "places.py").rename(folder / "nern/codecs/places.py")
     listing = folder / "nern/codecs/__init__.py"
     text = listing.read_text()
     assert "import Codebook\n" in text and "Float | " in text
-    text = text.replace("import Codebook\n", "import Codebook\nfrom nern.codecs.decimal import Decimal\n")
+    text = text.replace("import Codebook\n", "import Codebook\nfrom nern.codecs.places import Decimal\n")
     listing.write_text(text.replace("Float | ", "Float | Decimal | ", 1))
 
 
@@ -75,7 +75,7 @@ def metrics(folder, network, variant="base"):
 
 
 def test_every_file_of_the_page_is_here():
-    assert {*OVERLAYS, "weights.yaml", "my_networks.py", "decimal.py", "codec.yaml"} == set(blocks())
+    assert {*OVERLAYS, "weights.yaml", "my_networks.py", "places.py", "codec.yaml"} == set(blocks())
 
 
 def test_own_images_in_three_modes(done):
@@ -114,7 +114,7 @@ def test_a_variant_is_compared(done):
 def test_a_codec_of_ones_own_is_measured_and_shown(done):
     with_own_codec(done)
     original = "results/mine/resnet20/originals/base"
-    overlays = ["config.yaml", "mine.yaml", "codec.yaml", "short.yaml"]
+    overlays = ["config.yaml", *OVERLAYS, "codec.yaml", "short.yaml"]
     environment = os.environ | {"IMAGES": str(done / "images"), "PYTHONPATH": str(done)}
     for arguments in (["compress", original], ["table", "frontier_mine"]):
         command = [sys.executable, "-m", "nern", *arguments, "--config", *overlays]
