@@ -71,11 +71,6 @@ def interval_over_images(total: float, squares: float, images: int, confidence: 
     return 100 * total / images, 100 * quantile * math.sqrt(variance)
 
 
-def mcnemar(won: int, lost: int) -> float:
-    """The exact two-sided p of McNemar's test: are images won as likely as lost, of those that are either?"""
-    return float(stats.binomtest(won, won + lost).pvalue) if won + lost else 1.0
-
-
 @dataclass(frozen=True)
 class PairedComparison:
     """What the differences of n pairs say."""

@@ -62,15 +62,15 @@ def frontiers(config: Config, root: Path) -> dict[str, list[str]]:
         config: the configuration.
         root: the folder that `results/` lies in.
     """
-    names = [f"{FRONTIER}{name}" for name in config.frontiers]
-    return {name: [_compressed(config, path, root) for path in frontier_inputs(config, name)] for name in names}
+    names, digests = [f"{FRONTIER}{name}" for name in config.frontiers], collect.Digests(root)
+    return {name: [_compressed(config, path, digests) for path in frontier_inputs(config, name)] for name in names}
 
 
-def _compressed(config: Config, path: str, root: Path) -> str:
-    if not (root / path).exists():
+def _compressed(config: Config, path: str, digests: collect.Digests) -> str:
+    if not (digests.root / path).exists():
         return MISSING
     try:
-        return DONE if compressed(config, parse_target(str(Path(path).parent)), root) else OUTDATED
+        return DONE if compressed(config, parse_target(str(Path(path).parent)), digests) else OUTDATED
     except NernError:
         return DAMAGED
 

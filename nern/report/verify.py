@@ -51,9 +51,9 @@ def verify(config: Config) -> list[Finding]:
     for cell in cells:
         found += _cell(config, cell, digests)
     for original in originals:
-        found += _compression(config, original)
+        found += _compression(config, original, digests)
     for cell in cells:
-        found += _compression(config, cell)
+        found += _compression(config, cell, digests)
     return found + list(verify_shown.verify(config)) + list(_strangers(config))
 
 
@@ -130,13 +130,13 @@ def _cell(config: Config, cell: Cell, digests: collect.Digests) -> Iterator[Find
         yield _sentence(error)
 
 
-def _compression(config: Config, target: Cell | OriginalCell) -> Iterator[Finding]:
+def _compression(config: Config, target: Cell | OriginalCell, digests: collect.Digests) -> Iterator[Finding]:
     """What `compress` measured, if it did: of these files, by this code, and with the bytes that it kept."""
     path = Path(target.path) / COMPRESSION
     if not path.exists():
         return
     try:
-        found = compressed(config, target, Path())
+        found = compressed(config, target, digests)
         if found is None:
             yield Finding(f"{path}: is of other settings or files; run: nern compress {target.path}", error=False)
             return

@@ -169,8 +169,3 @@ class Compressing:
 def flags(hits: Tensor) -> str:
     """Flags [n] as text: eight a byte, the first highest, in base 64."""
     return base64.b64encode(np.packbits(hits.numpy()).tobytes()).decode()
-
-
-def read_flags(text: str, count: int) -> np.ndarray:
-    """The `count` flags of a text of `flags`."""
-    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=count).astype(bool)

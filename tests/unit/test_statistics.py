@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nern.report import statistics
-from nern.report.statistics import interval_over_images, mcnemar, mean_confidence_interval, paired_comparison
+from nern.report.statistics import interval_over_images, mean_confidence_interval, paired_comparison
 
 VALUES = st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3))
 
@@ -133,10 +133,3 @@ def test_interval_over_images_holds_its_level(images: int, rate: float) -> None:
 def test_equal_networks_have_an_interval_over_images() -> None:
     """√(1 / 511²) · 1.96: half a thousand images cannot show that two networks are equal."""
     assert interval_over_images(0, 0, 509) == (0, pytest.approx(100 * 1.959964 / 511))
-
-
-@given(st.integers(0, 200), st.integers(0, 200))
-def test_mcnemar_is_exact(won: int, lost: int) -> None:
-    """Twice the smaller tail of a fair coin's throws, counted."""
-    tail = sum(math.comb(won + lost, k) for k in range(min(won, lost) + 1)) / 2 ** (won + lost)
-    assert mcnemar(won, lost) == pytest.approx(min(1.0, 2 * tail), rel=1e-9)

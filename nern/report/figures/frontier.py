@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nern.report.entries import NAMES
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.frontier.front import KIB
 from nern.report.frontier.points import WEIGHTS
@@ -46,7 +47,7 @@ def _method(row: pd.Series) -> str:
     distilled = ", distilled" if row["distilled"] else ""
     if row["stored"] == WEIGHTS:
         return f"weights: {row['kind']}{distilled}"
-    order = {"none": "no permutation"}.get(row["smoothing"], row["smoothing"])
+    order = NAMES.get(row["smoothing"], row["smoothing"])
     coded = "float" if row["kind"] == "float" else f"coded{distilled}"
     return f"predictor, {order}, {row['variant']}: {coded}"
 

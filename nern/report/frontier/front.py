@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from nern.report.entries import NAMES
 from nern.report.frontier.points import PREDICTOR, WEIGHTS
 
 KIB = 1024
@@ -75,7 +76,7 @@ def describe(row: pd.Series) -> str:
     """A point in a few words: the codec of weights; size, order and codec of a predictor."""
     if row["stored"] == WEIGHTS:
         return str(row["codec"])
-    order = {"none": "no permutation"}.get(row["smoothing"], row["smoothing"])
+    order = NAMES.get(row["smoothing"], row["smoothing"])
     return f"h {row['hidden']:.0f} ({row['variant']}, {order}), {row['codec']}"
 
 

@@ -19,6 +19,7 @@ from nern.compression import compression_phase, compression_points, compression_
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import COMPRESSION, Cell, OriginalCell, frontier_cells, frontier_originals, protocol_of
+from nern.report.collect import Digests
 from nern.report.statistics import interval_over_images, mean_confidence_interval
 
 WEIGHTS, PREDICTOR = "weights", "predictor"
@@ -63,8 +64,9 @@ def frame(config: Config, name: str, root: Path) -> pd.DataFrame:
         NernError: a file is damaged, or belongs to another cell.
     """
     rows: list[dict[str, Any]] = []
+    digests = Digests(root)
     for original in frontier_originals(config, name):
-        found = compressed(config, original, root)
+        found = compressed(config, original, digests)
         names = {"network": original.network, "original": original.name, "stored": WEIGHTS, "seeds": 1}
         rows += _rows(config, original, [found] if found else [], names)
     cells: dict[tuple[str, str, str, int], list[Cell]] = {}
@@ -73,7 +75,7 @@ def frame(config: Config, name: str, root: Path) -> pd.DataFrame:
     for (network, variant, smoothing, hidden), seeds in cells.items():
         names = {"network": network, "original": protocol_of(config, seeds[0]).original, "stored": PREDICTOR}
         names |= {"variant": variant, "smoothing": smoothing, "hidden": hidden, "seeds": len(seeds)}
-        done = [found for cell in seeds if (found := compressed(config, cell, root))]
+        done = [found for cell in seeds if (found := compressed(config, cell, digests))]
         rows += _rows(config, seeds[0], done, names)
     return pd.DataFrame(rows)
 
@@ -116,16 +118,21 @@ def _data(config: Config, target: Cell | OriginalCell, distilled: bool) -> str:
     if distilled:
         protocol, phase = compression_phase(config, target)
         steps[protocol.inputs] = steps.get(protocol.inputs, 0) + phase.iterations * phase.batch
-    kinds = {"images": "images"}
-    return ", ".join(f"{count:,} {kinds.get(kind, 'of noise')}" for kind, count in steps.items()) or "none"
+    return ", ".join(f"{n:,} {'images' if kind == 'images' else 'of noise'}" for kind, n in steps.items()) or "none"
 
 
-def compressed(config: Config, target: Cell | OriginalCell, root: Path) -> Compressed | None:
+def compressed(config: Config, target: Cell | OriginalCell, digests: Digests) -> Compressed | None:
     """What is known of a cell or original; None where there is nothing, or what there is belongs to other settings.
+
+    Args:
+        config: the configuration.
+        target: the cell or the original.
+        digests: of the files under the folder that `results/` lies in.
 
     Raises:
         NernError: the file is damaged, or another's.
     """
+    root = digests.root
     path = root / target.path / COMPRESSION
     if not path.exists():
         return None
@@ -135,7 +142,7 @@ def compressed(config: Config, target: Cell | OriginalCell, root: Path) -> Compr
     if record.get("fingerprint") != fingerprint(compression_settings(config, target)):
         return None
     inputs = record.get("inputs")
-    if not isinstance(inputs, dict) or any(_changed(root / name, sha) for name, sha in inputs.items()):
+    if not isinstance(inputs, dict) or any(digests(name) not in (None, sha) for name, sha in inputs.items()):
         return None
     _check(record, path, again)
     seconds = dict(files.read_json(root / target.path / "compress.json")["seconds"])
@@ -143,10 +150,6 @@ def compressed(config: Config, target: Cell | OriginalCell, root: Path) -> Compr
         fit = float(files.read_json(root / target.path / "fit.json")["wall_seconds"])
         seconds = {name: fit + value for name, value in seconds.items()}
     return Compressed(record, seconds)
-
-
-def _changed(path: Path, sha256: str) -> bool:
-    return path.is_file() and files.sha256(path) != sha256
 
 
 def _check(record: dict[str, Any], path: Path, again: str) -> None:

@@ -9,6 +9,7 @@ from nern.config import Config
 from nern.matrix import frontier_of, task_of
 from nern.report import formats
 from nern.report.document import DASH, Column, Document, Grid, Note, Text
+from nern.report.entries import NAMES
 from nern.report.frontier.front import KIB, on_front, verdicts
 from nern.report.frontier.points import PREDICTOR, WEIGHTS, frame
 
@@ -113,5 +114,5 @@ def _stored(row: dict[str, object]) -> str:
     if row["stored"] == WEIGHTS:
         return "weights"
     assert row["stored"] == PREDICTOR
-    order = {"none": "no permutation"}.get(str(row["smoothing"]), str(row["smoothing"]))
+    order = NAMES.get(str(row["smoothing"]), str(row["smoothing"]))
     return f"predictor, h {int(str(row['hidden']).partition('.')[0])}, {order}, {row['variant']}"
