@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from nern.report.entries import NAMES
 from nern.report.figures.style import COLORS, LINES, MARKERS
@@ -54,6 +55,9 @@ def _method(row: pd.Series) -> str:
 
 def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> None:
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     shown = data.assign(divergence=data["divergence"].clip(lower=LOWEST_DIVERGENCE))
     if measure == "divergence":
         axes.set_yscale("log")
