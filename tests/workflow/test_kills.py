@@ -216,7 +216,7 @@ def test_a_link_out_of_the_tree_is_no_predictor(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     "path", ["../x", "results/a b/c", "results/digits\nx", "/etc/passwd", "", "results//x", "\x00"]
 )
-@pytest.mark.parametrize("command", ["fit", "evaluate", "explain", "prune", "importance", "train-original"])
+@pytest.mark.parametrize("command", ["fit", "evaluate", "explain", "compress", "importance", "train-original"])
 def test_hostile_paths_are_one_sentence(run, capsys, path, command):
     Path(LONGER).write_text("{}\n")
     capsys.readouterr()
