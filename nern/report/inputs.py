@@ -12,7 +12,7 @@ from nern.matrix import (
     table_of,
     task_of,
 )
-from nern.report.published import comparable_cells
+from nern.report.published import comparable_cells, loss_cells
 from nern.report_settings import CellsFigure, Frontier, TableFigure
 from nern.settings import Settings
 
@@ -32,7 +32,7 @@ def table_inputs(config: Config, name: str) -> list[str]:
 
 def _cells(config: Config, name: str) -> list[Cell]:
     if name == "summary":
-        return comparable_cells(config)
+        return list(dict.fromkeys(comparable_cells(config) + loss_cells(config)))
     return [] if name in COMPUTED_TABLES else table_cells(config, name)
 
 

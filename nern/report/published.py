@@ -1,9 +1,9 @@
-"""The published figures, from `published.csv` beside this file: those of METHOD and no others."""
+"""The published figures, from `published.csv` beside this file, each with its source."""
 
 import csv
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nern.config import Config
@@ -32,6 +32,18 @@ class Published:
     unit: str
     text: str
     source: str
+    bytes: int | None
+    """Of the predictor, where a source says so and no h."""
+
+    @property
+    def budget(self) -> int | None:
+        """The bytes of the predictor that the figure is about, in 32 bits a number."""
+        return self.bytes or (predictor_bytes(self.hidden) if self.hidden else None)
+
+
+def predictor_bytes(hidden: int) -> int:
+    """Of the paper's predictor of 3x3 kernels: 240 inputs, 5 layers, 32 bits a number."""
+    return 4 * (241 * hidden + 3 * (hidden**2 + hidden) + 9 * hidden + 9)
 
 
 @functools.cache
@@ -50,6 +62,7 @@ def figures() -> tuple[Published, ...]:
                 unit=row["unit"],
                 text=row["text"],
                 source=row["source"],
+                bytes=int(row["bytes"]) if row["bytes"] else None,
             )
             for row in csv.DictReader(file)
         )
@@ -69,6 +82,27 @@ def comparable_cells(config: Config) -> list[Cell]:
     about = [c for c in all_cells(config) if (c.task, c.network, c.smoothing, c.hidden) in claims]
     regularized = table_cells(config, LAMBDA_TABLE) if LAMBDA_TABLE in config.tables else []
     return list(dict.fromkeys([cell for cell in about if cell.variant == PROTOCOLS[0]] + regularized))
+
+
+def loss_cells(config: Config) -> list[Cell]:
+    """Those cells of the matrix, by any protocol, that a published loss can be held against: of its task and network."""
+    about = {(figure.task, figure.network) for figure in losses()}
+    return [cell for cell in all_cells(config) if (cell.task, cell.network) in about]
+
+
+def losses() -> list[Published]:
+    """Every published loss of accuracy in points: those stated, and those of accuracies whose original's is published.
+
+    A size that two protocols of one source have been tried on stands there twice; `text` says by which.
+    """
+    stated = [p for p in figures() if p.kind == "lost"]
+    found = []
+    for figure in figures():
+        original = original_accuracy(figure.task, figure.network) if figure.kind == "accuracy" else None
+        if original and original.low is not None and figure.low is not None:
+            lost = round(original.low - figure.low, 2)
+            found.append(replace(figure, kind="lost", low=lost, high=lost, unit="points", text="NeRN"))
+    return found + stated
 
 
 def is_papers_data(task: str, test_images: Iterable[int]) -> bool:

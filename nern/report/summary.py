@@ -1,4 +1,4 @@
-"""One line per published figure: reproduced, not reproduced, or not run.
+"""One line per published figure: reproduced, not reproduced, or not run. Then losses, by any protocol.
 
 The rule, for an accuracy: reproduced if the published value lies in the 95 % interval over the seeds. Fits by another
 protocol, or tested on other images, do not count as runs of it.
@@ -10,7 +10,7 @@ import pandas as pd
 
 from nern.config import Config, fingerprint
 from nern.matrix import Cell, fit_settings, original_of, original_settings
-from nern.report import formats, published, sizes
+from nern.report import formats, losses, published, sizes
 from nern.report.collect import DONE, collect
 from nern.report.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.published import Published
@@ -37,13 +37,15 @@ def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
     Raises:
         NernError: a metrics file is damaged.
     """
-    cells = published.comparable_cells(config)
+    strict, by_loss = published.comparable_cells(config), published.loss_cells(config)
+    cells = list(dict.fromkeys(strict + by_loss))
     frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
     done = frame[frame["status"] == DONE]
     counts = zip(done["task"], done["test_images"], strict=True)
     # a Series of bool even if there is no cell: of an empty list pandas would make a choice of no columns
     done = done[pd.Series([published.is_papers_data(task, [n]) for task, n in counts], index=done.index, dtype=bool)]
-    rows = [_line(config, figure, done) for figure in published.figures()]
+    comparable = done[done["cell"].isin([cell.path for cell in strict])]
+    rows = [_line(config, figure, comparable) for figure in published.figures()]
     data = pd.DataFrame([row for row in rows if row])
     columns = [Column("What", numeric=False), Column("Published"), Column("Here"), Column("n"), Column("Difference")]
     columns += [Column("Verdict", numeric=False), Column("Source", numeric=False)]
@@ -52,11 +54,14 @@ def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
         f"{(data['verdict'] == verdict).sum()} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_RUN)
     )
     notes = [Note("Counts", f"{verdicts}."), RULES]
-    return data, Document("summary", "Summary: what was reproduced", [Grid("Summary", columns, texts, notes)])
+    others, lost = losses.grid(done[done["cell"].isin([cell.path for cell in by_loss])])
+    grids = [Grid("Summary", columns, texts, notes), lost]
+    data = pd.concat([data, others], ignore_index=True)
+    return data, Document("summary", "Summary: what was reproduced, and what it costs", grids)
 
 
 def _line(config: Config, figure: Published, done: pd.DataFrame) -> dict[str, str] | None:
-    """What a published figure says, what was found here, and the verdict; None for times, which claim nothing."""
+    """What a published figure says, what was found here, and the verdict; None for what needs none: times, losses."""
     if figure.kind == "accuracy":
         return _accuracy(figure, done)
     if figure.kind == "original_accuracy":

@@ -1,0 +1,66 @@
+"""Losses beside published losses: what reconstruction costs, by any protocol on the paper's data.
+
+Originals differ, so accuracies do not compare; points lost do. No verdict: a fit by another protocol reproduces nothing.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from nern.report import formats, published
+from nern.report.document import DASH, Column, Grid, Note, Text
+from nern.report.entries import NAMES
+from nern.report.published import Published
+from nern.report.statistics import mean_confidence_interval
+
+NOTE = Note(
+    "Losses",
+    "the original's accuracy minus the reconstructed network's, in points; the original is the protocol's own here and "
+    "the publication's there. Here: the mean over n seeds ± the half-width of its 95 % t-interval, of the largest "
+    "predictor of a protocol that takes no more bytes (in 32 bits a number, without its permutation) than the published "
+    "one; tested on all of the paper's test images. Second-hand: the source itself was not at hand.",
+)
+COLUMNS = {"what": False, "KiB": True, "published": True, "protocol": False, "order": False, "h": True}
+COLUMNS |= {"KiB here": True, "original": True, "here": True, "n": True, "difference": True, "source": False}
+
+
+def grid(done: pd.DataFrame) -> tuple[pd.DataFrame, Grid]:
+    """One row per published loss and protocol that has fits of at most its bytes; one with dashes where none has.
+
+    Args:
+        done: finished cells on the paper's data (see `nern.report.collect`).
+    """
+    data = pd.DataFrame([row for figure in published.losses() for row in _rows(figure, done)])
+    texts = [[Text(str(row[name])) for name in COLUMNS] for row in data.to_dict("records")]
+    columns = [Column(name[0].upper() + name[1:], numeric=numeric) for name, numeric in COLUMNS.items()]
+    return data, Grid("Losses against published losses", columns, texts, [NOTE])
+
+
+def _rows(figure: Published, done: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    assert figure.low is not None and figure.budget is not None
+    size = f"h {figure.hidden}" if figure.hidden else f"{figure.budget:,} bytes"
+    order = f", {NAMES.get(figure.smoothing, figure.smoothing)}" if figure.smoothing else ""
+    claim = {
+        "what": f"{figure.task} {figure.network} {size}: {figure.text}{order}",
+        "KiB": f"{figure.budget / 1024:,.1f}",
+        "published": formats.signed(figure.low),
+        "source": figure.source,
+    }
+    part = done[(done["task"] == figure.task) & (done["network"] == figure.network)]
+    part = part[part["predictor_bytes"] <= figure.budget]
+    if part.empty:
+        yield dict.fromkeys(COLUMNS, DASH) | claim | {"n": 0}
+    for (variant, smoothing), fits in part.groupby(["variant", "smoothing"], sort=False):
+        best = fits[fits["predictor_bytes"] == fits["predictor_bytes"].max()]
+        mean, half_width = mean_confidence_interval((best["original_accuracy"] - best["accuracy"]).tolist())
+        yield claim | {
+            "protocol": variant,
+            "order": NAMES.get(str(smoothing), str(smoothing)),
+            "h": int(best["hidden"].iloc[0]),
+            "KiB here": f"{best['predictor_bytes'].iloc[0] / 1024:,.1f}",
+            "original": formats.distinct(best["original_accuracy"].tolist(), 2),
+            "here": formats.signed(mean) + (f" ± {half_width:.2f}" if len(best) > 1 else ""),
+            "n": len(best),
+            "difference": formats.signed(mean - figure.low),
+        }
