@@ -14,7 +14,7 @@ from pydantic import Field
 from nern.config import Config, layered, recipe_of
 from nern.errors import NernError
 from nern.provenance import architecture_digest
-from nern.report_settings import CellsFigure, Frontier, KernelsFigure, Table, TableFigure
+from nern.report_settings import CellsFigure, FitFigure, Frontier, Table, TableFigure
 from nern.settings import MODES, Mode, Network, Original, Protocol, Settings, Task
 
 RESULTS = "results"
@@ -345,7 +345,7 @@ def figure_cells(config: Config, name: str) -> list[Cell]:
     if isinstance(figure, TableFigure):
         return table_cells(config, figure.table)
     if isinstance(figure, CellsFigure):
-        seeds = config.seeds[:1] if isinstance(figure, KernelsFigure) else config.seeds
+        seeds = config.seeds[:1] if isinstance(figure, FitFigure) else config.seeds
         names = (figure.task, figure.network, figure.smoothing, figure.hidden, figure.variant)
         return [Cell(*names, seed) for seed in seeds]
     return []
@@ -360,6 +360,7 @@ def figure_inputs(config: Config, name: str) -> list[str]:
         "meta_compression": ["metrics.json", COMPRESSION],
         "weight_importance": ["metrics.json", "importance.json"],
         "kernels": ["metrics.json", "predictor.safetensors"],
+        "learned_embeddings": ["metrics.json", "predictor.safetensors"],
     }.get(name, ["metrics.json"])
     return [f"{cell.path}/{suffix}" for cell in figure_cells(config, name) for suffix in suffixes]
 

@@ -66,8 +66,12 @@ class ImportanceFigure(CellsFigure):
     images: Count = Field(1000, description="test images to average over")
 
 
-class KernelsFigure(CellsFigure):
-    """A square of kernels of one layer, original and reconstructed (figure 6); of the first seed."""
+class FitFigure(CellsFigure):
+    """A figure about one of those fits, that of the first seed."""
+
+
+class KernelsFigure(FitFigure):
+    """A square of kernels of one layer, original and reconstructed (figure 6)."""
 
     layer: CountOrZero = Field(description="number of the learnable layer, from 0")
     side: Count = 8
@@ -92,6 +96,7 @@ class Figures(Settings):
     weight_importance: ImportanceFigure | None = None
     kernels: KernelsFigure | None = None
     embedding_similarity: EmbeddingFigure | None = None
+    learned_embeddings: FitFigure | None = None
     size_tradeoff: TableFigure | None = None
 
     @property

@@ -1,6 +1,6 @@
 """Losses beside published losses: what reconstruction costs, by any protocol on the paper's data.
 
-Originals differ, so accuracies do not compare; points lost do. No verdict: a fit by another protocol reproduces nothing.
+Originals differ, so accuracies do not compare; points lost do. Another protocol reproduces nothing: no verdict.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ NOTE = Note(
     "Losses",
     "the original's accuracy minus the reconstructed network's, in points; the original is the protocol's own here and "
     "the publication's there. Here: the mean over n seeds ± the half-width of its 95 % t-interval, of the largest "
-    "predictor of a protocol that takes no more bytes (in 32 bits a number, without its permutation) than the published "
-    "one; tested on all of the paper's test images. Second-hand: the source itself was not at hand.",
+    "predictor of a protocol that takes no more bytes than the published one (32 bits a number, no permutation), on "
+    "all of the paper's test images. Second-hand: the source itself was not at hand.",
 )
 COLUMNS = {"what": False, "KiB": True, "published": True, "protocol": False, "order": False, "h": True}
 COLUMNS |= {"KiB here": True, "original": True, "here": True, "n": True, "difference": True, "source": False}

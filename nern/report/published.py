@@ -85,7 +85,7 @@ def comparable_cells(config: Config) -> list[Cell]:
 
 
 def loss_cells(config: Config) -> list[Cell]:
-    """Those cells of the matrix, by any protocol, that a published loss can be held against: of its task and network."""
+    """Those cells, by any protocol, that a published loss can be held against: of its task and network."""
     about = {(figure.task, figure.network) for figure in losses()}
     return [cell for cell in all_cells(config) if (cell.task, cell.network) in about]
 

@@ -19,8 +19,21 @@ from nern import files
 from nern.config import fingerprint
 from nern.errors import NernError
 from nern.matrix import figure_cells, fit_settings, table_cells
-from nern.report.figures import cells, compression, curves, importance, regularization, similarity, tradeoff, write
+from nern.method.kernels import KernelLayout
+from nern.method.predictor import predictor_of
+from nern.report.figures import (
+    cells,
+    compression,
+    curves,
+    importance,
+    learned,
+    regularization,
+    similarity,
+    tradeoff,
+    write,
+)
 from nern.report_settings import EmbeddingFigure, ImportanceFigure, TableFigure
+from nern.settings import PositionalEmbedding, TableEmbedding
 from nern.stages.importance import mean_activations
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +46,25 @@ def test_similarity_by_its_closed_form():
     for base, index, found in similarity.frame(settings).itertuples(index=False):
         waves = sum(math.cos(math.pi * base**level * (index - 4)) for level in range(7))
         assert found == pytest.approx((waves + 14) / 21, abs=1e-5)
+
+
+def test_learned_embeddings_are_compared_axis_by_axis():
+    layout = KernelLayout([(2, 3, 3, 3), (3, 2, 3, 3)], [torch.arange(6), torch.arange(6)])
+    predictor = predictor_of(TableEmbedding(kind="table"), 2, layout)
+    vectors = {"layers": [[1, 0], [0, 2]], "filters": [[1, 1], [2, 2], [-3, -3]], "channels": [[1, 0], [1, 1], [-1, 0]]}
+    with torch.no_grad():
+        predictor.linears[0].weight.copy_(torch.tensor([v for axis in vectors.values() for v in axis]).T)
+    data = learned.frame(predictor).set_index(["axis", "index", "other"])["similarity"]
+    assert len(data) == 2**2 + 3**2 + 3**2
+    assert data["layers", 0, 1] == pytest.approx(0)
+    assert data["filters", 0, 1] == pytest.approx(1) and data["filters", 1, 2] == pytest.approx(-1)
+    assert data["channels", 0, 1] == pytest.approx(math.sqrt(0.5)) and data["channels", 0, 2] == pytest.approx(-1)
+
+
+def test_sinusoids_are_no_learned_embedding():
+    layout = KernelLayout([(2, 3, 3, 3)], [torch.arange(6)])
+    with pytest.raises(NernError, match=r"figures\.learned_embeddings\.variant: its embedding is not learned"):
+        learned.frame(predictor_of(PositionalEmbedding(), 2, layout))
 
 
 def put_cells(root, name, beside):

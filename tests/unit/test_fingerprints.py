@@ -68,6 +68,7 @@ VALUES: dict[str, Any] = {
         "weight_importance": {"title": "F", "task": "t", "network": "n", "hidden": 8, "layer": "l"},
         "kernels": {"title": "F", "task": "t", "network": "n", "hidden": 8, "layer": 1},
         "embedding_similarity": {"title": "F", "bases": [0.5]},
+        "learned_embeddings": {"title": "F", "task": "t", "network": "n", "hidden": 8},
     },
 }
 
@@ -93,6 +94,7 @@ WHERE = {
     "Figures": "figures.", "TableFigure": "figures.loss_curves.",
     "PruningFigure": "figures.meta_compression.", "ImportanceFigure": "figures.weight_importance.",
     "KernelsFigure": "figures.kernels.", "EmbeddingFigure": "figures.embedding_similarity.",
+    "FitFigure": "figures.learned_embeddings.",
 }  # fmt: skip
 DECIDES: dict[str, tuple[Any, str]] = {
     "Config.seeds": ([0, 1], NOTHING),
@@ -206,7 +208,7 @@ DECIDES: dict[str, tuple[Any, str]] = {
     "TableFigure.table": ("u", NOTHING),
     **{
         f"{kind}.{field}": (value, NOTHING)
-        for kind in ("PruningFigure", "ImportanceFigure", "KernelsFigure")
+        for kind in ("PruningFigure", "ImportanceFigure", "KernelsFigure", "FitFigure")
         for field, value in {
             "title": "Another", "task": "digits", "network": "m", "smoothing": "none", "hidden": 9, "variant": "muon"
         }.items()
@@ -337,7 +339,12 @@ def test_how_a_setting_is_written_does_not_count(spelling):
 @pytest.mark.parametrize(
     ("path", "value", "tables", "figures"),
     [
-        ("tasks.t.title", "New", True, {"loss_curves", "meta_compression", "weight_importance", "kernels"}),
+        (
+            "tasks.t.title",
+            "New",
+            True,
+            {"loss_curves", "meta_compression", "weight_importance", "kernels", "learned_embeddings"},
+        ),
         ("tasks.t.note", "New", True, set()),
         ("tasks.t.networks.m", NETWORK, False, set()),
         ("tasks.digits.title", "New", False, set()),

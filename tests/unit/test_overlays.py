@@ -1,12 +1,15 @@
 """What the overlays under workflow/config promise."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from nern.config import read
-from nern.matrix import OriginalCell, original_settings
+from nern.matrix import OriginalCell, original_settings, table_cells
+from nern.report.published import predictor_bytes
+from nern.stages.reconstruct import predictor_parameters
 
 ROOT = Path(__file__).parents[2]
 CONFIG = read(
@@ -25,6 +28,15 @@ def test_no_profile_lets_a_large_file_count_by_its_date(path):
 def test_each_network_of_the_published_run_has_weights_of_its_own(network, variable):
     recipe = original_settings(CONFIG, OriginalCell("cifar10-laptop", network, "base")).recipe
     assert recipe.weights == variable
+
+
+def test_a_learned_embedding_gets_as_many_bytes_as_the_papers_predictor():
+    overlays = [ROOT / f"workflow/config/{name}.yaml" for name in ("local", "cifar100")]
+    config = read([ROOT / "config.yaml", *overlays])
+    cells = [cell for cell in table_cells(config, "cifar100_sizes") if (cell.seed, cell.smoothing) == (0, "none")]
+    for cell, papers in zip(cells, (220, 280, 320, 360), strict=True):
+        fits, larger = (4 * predictor_parameters(config, replace(cell, hidden=cell.hidden + more)) for more in (0, 1))
+        assert fits <= predictor_bytes(papers) < larger
 
 
 @pytest.mark.parametrize(("task", "label"), [("cifar10", "label"), ("cifar100", "fine_label")])

@@ -9,7 +9,17 @@ from nern.config import Config
 from nern.matrix import figure_cells, figure_inputs, figure_settings
 from nern.report import partial
 from nern.report.collect import write_csv
-from nern.report.figures import compression, curves, frontier, importance, kernels, regularization, similarity, tradeoff
+from nern.report.figures import (
+    compression,
+    curves,
+    frontier,
+    importance,
+    kernels,
+    learned,
+    regularization,
+    similarity,
+    tradeoff,
+)
 from nern.report.figures.cells import done_cells
 from nern.report.figures.style import plain, style
 from nern.report.figures.style import write as write_images
@@ -17,12 +27,14 @@ from nern.report.frontier.table import frontier as frontier_table
 from nern.report_settings import (
     CellsFigure,
     EmbeddingFigure,
+    FitFigure,
     Frontier,
     ImportanceFigure,
     KernelsFigure,
     PruningFigure,
     TableFigure,
 )
+from nern.stages.reconstruct import load_fitted
 
 
 def write(config: Config, name: str, root: Path, out: Path) -> None:
@@ -66,6 +78,9 @@ def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
     if isinstance(settings, KernelsFigure):
         data = kernels.frame(config, settings, figure_cells(config, name)[0])
         return data, kernels.draw(data, settings, note)
+    if isinstance(settings, FitFigure):
+        data = learned.frame(load_fitted(config, figure_cells(config, name)[0]).predictor)
+        return data, learned.draw(data, settings, note)
     assert isinstance(settings, TableFigure)
     if name == "loss_curves":
         data = curves.frame(config, settings, done, root)
