@@ -4,6 +4,7 @@ The Snakefile imports this module, so it imports nothing heavy.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from nern.codecs import DISTILLABLE, AnyCodec
 from nern.compression_settings import Stored
@@ -56,7 +57,20 @@ def compression_phase(config: Config, target: Cell | OriginalCell) -> tuple[Prot
     protocol = layered(f"variants.{name}", config.protocol, task.protocol, network.protocol, *layers)
     if protocol.distillation is None:
         raise NernError(f"compression.variant: {name} has no second phase to distill by; give it a distillation")
-    return protocol, protocol.distillation
+    iterations = stored(config, target).iterations
+    changed = {} if iterations is None else {"iterations": iterations}
+    return protocol, protocol.distillation.model_copy(update=changed)
+
+
+def kind_of(target: Cell | OriginalCell) -> Literal["predictor", "original"]:
+    """Which part of `compression` is about a cell or an original."""
+    return "predictor" if isinstance(target, Cell) else "original"
+
+
+def stored(config: Config, target: Cell | OriginalCell) -> Stored:
+    """How a cell's predictor or an original's weights are stored."""
+    found: Stored = getattr(config.compression, kind_of(target))
+    return found
 
 
 def compression_points(config: Config, target: Cell | OriginalCell) -> dict[str, Point]:
@@ -65,11 +79,9 @@ def compression_points(config: Config, target: Cell | OriginalCell) -> dict[str,
     Raises:
         NernError: a codec is unknown, or its values cannot be distilled.
     """
-    kind = "predictor" if isinstance(target, Cell) else "original"
-    stored: Stored = getattr(config.compression, kind)
     points: dict[str, Point] = {}
-    for name, rate in stored.points:
-        place = f"compression.{kind}.{'codecs' if rate is None else 'distilled'}"
+    for name, rate in stored(config, target).points:
+        place = f"compression.{kind_of(target)}.{'codecs' if rate is None else 'distilled'}"
         if name not in config.codecs:
             raise NernError(f"{place}: unknown codec {name!r}: the configuration has {names_of(config.codecs)}")
         codec = config.codecs[name]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from nern.settings import Name, Positive, Settings, Unique
+from nern.settings import Count, Name, Positive, Settings, Unique
 
 
 class Distilled(Settings):
@@ -19,6 +19,9 @@ class Stored(Settings):
 
     codecs: Annotated[list[Name], Unique] = Field([], description="each as it is: no data, no training")
     distilled: list[Distilled] = Field([], description="those whose values are trained while they are coded, too")
+    iterations: Count | None = Field(
+        None, description="of that training; null: those of the second phase of `compression.variant`"
+    )
 
     @property
     def points(self) -> list[tuple[str, float | None]]:

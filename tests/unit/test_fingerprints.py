@@ -168,6 +168,7 @@ DECIDES: dict[str, tuple[Any, str]] = {
     "Sparse.bits": (8, BOTH),
     "LowRank.ratio": (0.6, BOTH),
     "Stored.codecs": (["f"], STORED),
+    "Stored.iterations": (3, STORED),
     "Distilled.codec": ("b", STORED),
     "Distilled.rate": (0.2, STORED),
     "Compression.variant": ("three", BOTH),
