@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nern.config import Config, fingerprint, read
+from nern.init import options as init_options
 from nern.settings import MODES
 from nern.terminal import say
 
@@ -21,6 +22,12 @@ def _config(arguments: argparse.Namespace) -> Config:
     matrix.check(config)
     compression.check(config)
     return config
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from nern.init import run
+
+    say(run.run(arguments))
 
 
 def _prepare_data(arguments: argparse.Namespace) -> None:
@@ -223,6 +230,7 @@ def parser() -> argparse.ArgumentParser:
     def threads(command: argparse.ArgumentParser) -> None:
         command.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: as configured)")
 
+    init_options.add_to(add("init", _init, "write a checked overlay for a trained network and its images"))
     command = add("prepare-data", _prepare_data, "read a task's images from their source, check and store them")
     command.add_argument("task", help="a task of the configuration")
     command = add("train-original", _train_original, "train or import an original network")

@@ -1,0 +1,181 @@
+"""The overlay that `nern init` writes. It is written as text, and every check reads that text."""
+
+import bisect
+import re
+import shlex
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import yaml
+
+from nern.config import Config, read
+from nern.errors import NernError
+from nern.matrix import COMPUTED_TABLES, Cell, OriginalCell
+from nern.method.kernels import KernelLayout
+from nern.method.predictor import predictor_of
+from nern.provenance import cores
+from nern.settings import Embedding, FolderImages, Images, Network, Settings
+
+SHARES = (0.3, 0.4, 0.5)
+"""Of the learnable weights' bytes: the sizes of the predictors."""
+LARGEST = 50_000
+"""Kernels up to which `decoupled-table` is taken; ResNet20 has 30,000. Above, the protocol that ResNet56 needs."""
+_MODES = ("none", "cross-filter")
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What is known of it so far.
+
+    Attributes:
+        files: the configuration files that come before it.
+        path: where it will be written.
+        images: of the task.
+        classes: of the task.
+        network: the architecture, with the weights to import.
+        device: where to run.
+        mean: a number a channel.
+        std: a number a channel.
+        moments: where mean and deviation come from.
+        original: what the network is worth.
+        variant: the protocol of the fits.
+        sizes: hidden sizes of the predictors.
+        side: of the images, in pixels.
+    """
+
+    files: list[Path]
+    path: Path
+    images: Images
+    classes: int
+    network: Network
+    device: str
+    mean: list[float] = field(default_factory=lambda: [0.5] * 3)
+    std: list[float] = field(default_factory=lambda: [0.5] * 3)
+    moments: str = ""
+    original: str = ""
+    variant: str = "decoupled-table"
+    sizes: list[int] = field(default_factory=lambda: [1])
+    side: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of the task, the table and the frontier."""
+        return name_of(self.path)
+
+    @property
+    def network_name(self) -> str:
+        """ResNet's with its depth, others' by their architecture."""
+        _, _, name = self.network.architecture.partition(":")
+        return re.sub(r"[^A-Za-z0-9._-]+|^[^A-Za-z0-9]+", "", name) or f"resnet{self.network.depth}"
+
+    @property
+    def cell(self) -> OriginalCell:
+        """The original."""
+        return OriginalCell(self.name, self.network_name, "base")
+
+    def fit(self, config: Config) -> Cell:
+        """A cell of the size in the middle."""
+        hidden = self.sizes[len(self.sizes) // 2]
+        return Cell(self.name, self.network_name, _MODES[-1], hidden, self.variant, config.seeds[0])
+
+    def config(self) -> Config:
+        """The whole configuration as it will be read; NernError if a setting is wrong."""
+        return read(self.files, yaml.safe_load(self.text()))
+
+    def command(self) -> str:
+        """What makes the table."""
+        overlays = shlex.join(map(str, [*self.files[1:], self.path]))
+        return f"snakemake --cores {cores()} tables/{self.name}.md --configfile {overlays}"
+
+    def text(self) -> str:
+        """The file."""
+        # the paper's code pads 32 pixels by 4; streams are cropped at random areas instead
+        streams = isinstance(self.images, FolderImages) and self.images.streaming
+        augmentation = {"padding": 0 if streams else self.side // 8, "flip": len(self.mean) == 3}
+        return f"""\
+# {self.name}: a trained network, its images, and the table that compares predictors of it.
+#   {self.command()}
+# What they are worth at equal bytes (docs/frontier.md) is tables/frontier_{self.name}.md.
+# Written and tried by `nern init`. What is not here is as in config.yaml; `nern schema` prints every key.
+execution:
+  device: {_flow(self.device)} # where to run; changing it reruns nothing
+
+tasks:
+  {self.name}:
+    title: {_flow(self.name)} # what tables call the images
+    classes: {self.classes}
+    images:
+{_block(self.images)}
+    mean: {_flow(self.mean)} # {self.moments}
+    std: {_flow(self.std)}
+    # of the images that a predictor is distilled on; flip: false where a mirrored image is another thing
+    augmentation: {_flow(augmentation)}
+    networks:
+      {self.network_name}: # {self.original}
+{_block(self.network, 8)}
+
+tables:
+  {self.name}:
+    title: {_flow(f"{self.network_name}, reconstructed")}
+    task: {self.name}
+    sizes: {_flow({self.network_name: self.sizes})} # 30, 40 and 50 % of the bytes of the weights that are learned
+    smoothing: {_flow(list(_MODES))} # in-filter is the paper's other order of kernels
+    variants: {_flow([self.variant])} # minutes; the paper's own protocol is base, and takes hours
+
+frontiers:
+  {self.name}:
+    title: {_flow(f"{self.network_name}, accuracy and divergence against bytes")}
+    task: {self.name}
+    sizes: {_flow({self.network_name: self.sizes})}
+    variants: {_flow([self.variant])}
+"""
+
+
+def _block(settings: Settings, indent: int = 6) -> str:
+    """What was set, a key a line."""
+    said = settings.model_dump(mode="json", exclude_unset=True)
+    text: str = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=10**6)
+    return textwrap.indent(text.rstrip(), " " * indent)
+
+
+def _flow(value: object) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
+    return text.removesuffix("...\n").strip()
+
+
+def name_of(path: Path) -> str:
+    """The name that a file gives its task, its table and its frontier; NernError if there is none in it."""
+    name = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")[:64]
+    if path.suffix not in (".yaml", ".yml") or not name:
+        raise NernError(f"{path}: the overlay's name becomes the table's; write letters and digits, then .yaml")
+    return name
+
+
+def check_free(path: Path, config: Config) -> None:
+    """Nothing may be overwritten: no file, and no setting of that name.
+
+    Raises:
+        NernError: something is there.
+    """
+    if path.exists() or path.is_symlink():
+        raise NernError(f"{path}: exists, and nothing is overwritten; choose another name, or remove it first")
+    if not path.parent.is_dir():
+        raise NernError(f"{path}: there is no folder {path.parent}; make it first")
+    name = name_of(path)
+    if name in {*config.tasks, *config.tables, *config.frontiers, *COMPUTED_TABLES}:
+        raise NernError(f"{path}: the configuration has a task or a table {name} already; choose another name")
+
+
+def sizes_of(embedding: Embedding, layout: KernelLayout) -> list[int]:
+    """The hidden sizes whose predictors have the largest number of parameters within each of `SHARES`."""
+
+    def parameters(hidden: int) -> int:
+        with torch.device("meta"):
+            predictor = predictor_of(embedding, hidden, layout)
+        return sum(parameter.numel() for parameter in predictor.parameters())
+
+    budgets = [share * layout.parameters for share in SHARES]
+    found = [bisect.bisect_right(range(1, 2**15), budget, key=parameters) for budget in budgets]
+    return list(dict.fromkeys(max(1, size) for size in found))

@@ -1,0 +1,147 @@
+"""`nern init`: look at the weights and the images, try the network, time a fit, write the overlay."""
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from nern import matrix
+from nern.config import Config, Execution, read
+from nern.errors import NernError
+from nern.files import write_text
+from nern.init import images, network
+from nern.init.options import Options, blaming, completed, validated
+from nern.init.overlay import LARGEST, Overlay, check_free, sizes_of
+from nern.method.kernels import KernelLayout
+from nern.networks.loading import read_state_dict
+from nern.networks.trained_for import TrainedFor, check
+from nern.stages.artifacts import TrainedOriginal
+from nern.stages.cost import fit_seconds
+from nern.stages.runtime import device_name, start_in_pieces
+
+log = logging.getLogger(__name__)
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Write the overlay that the options describe; returns what was found and what to do next.
+
+    Raises:
+        NernError: something is missing, does not fit, or would be overwritten. Nothing is written then.
+    """
+    base = arguments.config or [Path("config.yaml")]
+    check_free(arguments.file, read(base))
+    options = completed(arguments)
+    validated(Execution, {"device": options.device}, "--device")
+    path = network.weights_file(options.weights)
+    with blaming(network.WEIGHTS):
+        tensors = read_state_dict(path)
+    source = images.settings_of(options)
+    classes, names = images.classes_of(options, source)
+    settings = network.settings_of(options, tensors)
+    overlay = Overlay(base, options.file, source, classes, settings, options.device)
+    channels = len(options.mean) if options.mean else None
+    overlay, module = network.loaded(overlay, tensors, channels, path)
+
+    log.info("reading the images of %s", options.images)
+    with blaming(images.OPTION):
+        seen = images.look(source, len(overlay.mean), classes)
+    said = network.trained_for(options.weights, path)
+    overlay = replace(normalized(overlay, options, seen, said), side=min(seen.train.shape[2:]))
+    with blaming("--mean, --std"):
+        config = overlay.config()
+    with blaming(network.WEIGHTS):
+        check(said, classes=names, mean=overlay.mean, std=overlay.std, where=str(path))
+
+    with blaming("--device"):
+        device, workers = start_in_pieces(config.execution, config.execution.threads.fit)
+    shape = (seen.train.shape[1], seen.train.shape[2], seen.train.shape[3])
+    original = network.as_original(config, overlay, module, shape)
+    predictions = network.tested(module, seen, overlay, device, workers)
+    hits, count = int(predictions.hits.sum()), len(seen.labels)
+    overlay = replace(overlay, original=f"right on {hits} of {count} test images", device=str(device))
+    overlay, config = sized(overlay, original)
+
+    log.info("timing a fit")
+    seconds = fit_seconds(config, overlay.fit(config), original, shape, device, workers)
+    write(overlay)
+    if network.near_chance(hits, count, classes):
+        log.warning(
+            "the network is right on %d of %d test images, hardly more than by chance: its classes are in another "
+            "order than the images', or it was trained with another normalization (--mean, --std); mend that first",
+            hits,
+            count,
+        )
+    cells, weights = matrix.table_cells(config, overlay.name), original.weights
+    parameters = sum(weight.numel() for weight in weights)
+    found = {
+        overlay.network_name: f"{parameters:,} learnable weights ({parameters * 4 / 2**20:.2f} MiB) in {len(weights)} "
+        "layers",
+        "accuracy": f"{100 * hits / count:.1f} % of {count} test images, by chance {100 / classes:.3g} %",
+        "images": f"{seen.counts['train']:,} to distill on, {seen.counts['test']:,} to test on; {shape[1]}×{shape[2]} "
+        f"pixels, {shape[0]} channels; {classes} classes{_few(names)}",
+        "normalization": f"mean {overlay.mean}, std {overlay.std}: {overlay.moments}",
+        "one cell": f"h {overlay.fit(config).hidden}, {overlay.variant}: about {_duration(seconds)} of iterations on "
+        f"{device_name(device)}, threads: {workers.threads}",
+        "the table": f"{len(cells)} cells, about {_duration(seconds * len(cells))} one after another",
+    }
+    width = max(map(len, found))
+    lines = [f"{key:<{width}}  {value}" for key, value in found.items()]
+    return "\n".join([f"{overlay.path}: written and tried", *lines, "this makes the table:", f"  {overlay.command()}"])
+
+
+def normalized(overlay: Overlay, options: Options, seen: images.Seen, said: TrainedFor) -> Overlay:
+    """The overlay with mean and deviation: as given, else as the weights say, else of the training images.
+
+    Raises:
+        NernError: one is given without the other, or in another unit.
+    """
+    mean, std = seen.moments()
+    if options.mean is None and options.std is None:
+        if said.mean and said.std:
+            return replace(overlay, mean=said.mean, std=said.std, moments="as the weights say")
+        return replace(overlay, mean=mean, std=std, moments=f"of {len(seen.train):,} training images, std likewise")
+    given, spread = options.mean or [], options.std or []
+    if len(given) != len(spread):
+        raise NernError("--mean, --std: give both, a number a channel")
+    if max(map(abs, given)) > 1:
+        raise NernError(f"--mean: pixels count from 0 to 1, so that {given} are too large; divide both by 255")
+    if any(abs(theirs - ours) > deviation for theirs, ours, deviation in zip(mean, given, spread, strict=True)):
+        log.warning("--mean %s is more than one deviation (--std) away from the training images' %s", given, mean)
+    return replace(overlay, mean=given, std=spread, moments=f"as given; the training images have {mean} and {std}")
+
+
+def sized(overlay: Overlay, original: TrainedOriginal) -> tuple[Overlay, Config]:
+    """The overlay with a variant and sizes that suit the network, and the configuration that it makes."""
+    layout = KernelLayout(original.shapes, [torch.arange(shape[0] * shape[1]) for shape in original.shapes])
+    variant = "decoupled-table" if sum(layout.counts) <= LARGEST else "decoupled-long"
+    overlay = replace(overlay, variant=variant)
+    config = overlay.config()
+    matrix.check(config)
+    embedding = matrix.protocol_of(config, overlay.fit(config)).embedding
+    overlay = replace(overlay, sizes=sizes_of(embedding, layout))
+    return overlay, overlay.config()
+
+
+def write(overlay: Overlay) -> None:
+    """Write the file, if there is none; NernError if there is, or it cannot be written."""
+    try:
+        overlay.path.touch(exist_ok=False)  # of two that write at once the second fails
+    except OSError as error:
+        raise NernError(f"{overlay.path}: cannot be written ({error.strerror}); choose another name") from None
+    try:
+        write_text(overlay.path, overlay.text())
+    except NernError:
+        overlay.path.unlink()
+        raise
+
+
+def _few(names: list[str]) -> str:
+    return f": {', '.join(names[:10])}{', …' if len(names) > 10 else ''}" if names else ""
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.0f} h"

@@ -1,0 +1,75 @@
+"""What a fit will take here: a few of its steps, timed."""
+
+import statistics
+import time
+
+import torch
+
+from nern.config import Config
+from nern.matrix import Cell, protocol_of
+from nern.method.embedding import kernel_coordinates
+from nern.method.kernels import KernelLayout
+from nern.method.optimizers import PredictorOptimizer
+from nern.method.predictor import CoordinateTable, predictor_of
+from nern.method.training import PredictorStep, needs_network, training_sampler
+from nern.method.workers import Workers
+from nern.stages.artifacts import TrainedOriginal
+from nern.stages.teacher import Teacher
+
+SECONDS = 1.0
+"""That each kind of step is timed for, after a first one, which is not."""
+
+
+def fit_seconds(
+    config: Config,
+    cell: Cell,
+    original: TrainedOriginal,
+    shape: tuple[int, int, int],
+    device: torch.device,
+    workers: Workers,
+) -> float:
+    """Seconds of a fit's iterations here, without reading images, tests and saving.
+
+    Args:
+        config: the configuration.
+        cell: the fit.
+        original: its network.
+        shape: (channels, height, width) of its images.
+        device: where it will run.
+        workers: threads of it.
+
+    Returns:
+        The median time of a step of each kind, times their number, summed over the phases.
+    """
+    protocol = protocol_of(config, cell)
+    orders = [torch.arange(filters * channels) for filters, channels, _, _ in original.shapes]  # an order takes no time
+    layout = KernelLayout(original.shapes, orders).to(device)
+    target = layout.rows([weight.to(device) for weight in original.weights])
+    predictor = predictor_of(protocol.embedding, cell.hidden, layout).to(device)
+    coordinates = kernel_coordinates([s[:2] for s in layout.shapes], normalized=protocol.embedding.normalized)
+    table = CoordinateTable(coordinates, predictor.embedding).to(device)
+    forward = PredictorStep(predictor, table, layout, target, workers)
+    teacher = Teacher(config, cell.task, original, device, workers)
+    total = 0.0
+    for phase in filter(None, (protocol.training, protocol.distillation)):
+        optimizer = PredictorOptimizer(predictor, phase.optimizer, workers)
+        sampler = training_sampler(phase, layout, target, cell.seed)
+        images = torch.randn(phase.batch, *shape, device=device).to(memory_format=torch.channels_last)
+        needs = [needs_network(phase, n, gradient=protocol.distillation_gradient) for n in range(phase.iterations)]
+        for distills in (False, True):
+            seconds: list[float] = []
+            for step in (n for n, needed in enumerate(needs) if needed is distills):
+                start = time.perf_counter()
+                if distills:
+                    forward.distill(sampler.draw(step), phase.losses, images, teacher.distill)
+                else:
+                    forward.reconstruct(sampler.draw(step), phase.losses)
+                optimizer.step(0.0)
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                seconds.append(time.perf_counter() - start)
+                if sum(seconds[1:]) > SECONDS:
+                    break
+            if seconds:
+                total += needs.count(distills) * statistics.median(seconds[1:] or seconds)
+    return total
