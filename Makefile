@@ -44,5 +44,5 @@ smoke: .venv/made ## every cell kind, table and figure at tiny size, twice, and 
 	@grep -q "Nothing to be done" .smoke/second.log
 	$(SMOKE) --report report.html
 
-bench: .venv/made ## the README's performance table
+bench: .venv/made ## the tables of docs/performance.md
 	$(BIN)/python -m benchmarks

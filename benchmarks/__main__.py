@@ -1,4 +1,4 @@
-"""The README's performance table, and how a step grows: `make bench`, or `python -m benchmarks [--device cuda]`.
+"""The tables of docs/performance.md, and how a step grows: `make bench`, or `python -m benchmarks [--device cuda]`.
 
 Each part is also a command of its own: step, permutation, loading, throughput, overhead, scaling.
 """

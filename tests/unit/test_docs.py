@@ -1,4 +1,4 @@
-"""Every command of the documentation is one that its program understands, with the targets that it means."""
+"""What the documentation names is there: commands that their programs understand, files, pages and their sections."""
 
 import re
 import shlex
@@ -48,3 +48,42 @@ def test_nern_understands_what_a_page_says(page, command):
 
 def test_commands_are_found():
     assert len(commands("snakemake")) >= 12 and len(commands("nern")) >= 5
+
+
+NAMED = re.compile(
+    r"`((?:nern|workflow|tests|benchmarks|docs|profiles|unit)/[\w./-]*|config\.yaml|Snakefile)(?:::(\w+))?`"
+)
+"""A file, and perhaps a part of a test's name; those of tests are said without the folder tests."""
+
+
+def sections(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_names_is_there(page):
+    text = page.read_text()
+    for name, test in set(NAMED.findall(text)):
+        place = next((path for path in (ROOT / name, ROOT / "tests" / name) if path.exists()), None)
+        assert place is not None, name
+        assert not test or re.search(rf"(?:def|class) \w*{test}", place.read_text()), f"{name}::{test}"
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"\w+:", link):
+            path, _, section = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), link
+            assert not section or section in sections(target), link
+
+
+def test_the_methods_page_leads_to_the_files():
+    assert len(set(NAMED.findall((ROOT / "docs/method.md").read_text()))) >= 20
+
+
+def test_the_page_of_published_runs_has_each_of_them_newest_first():
+    folder = ROOT / "tables/published"
+    listed = re.findall(r"^\| \[.*?\]\(([\w-]+)/README.md\)", (folder / "README.md").read_text(), re.MULTILINE)
+    assert set(listed) == {path.name for path in folder.iterdir() if path.is_dir()}
+    dates = [name[:10] for name in listed]
+    assert dates == sorted(dates, reverse=True)

@@ -1,4 +1,4 @@
-"""The README's count of the matrix is computed, and by another count of the same configuration it is right."""
+"""The count of the matrix in docs/running.md is computed, and right by another count of the same configuration."""
 
 import math
 from pathlib import Path
@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 CONFIG = configuration.read([ROOT / "config.yaml"])
 
 
-def test_the_readme_shows_the_plan():
-    assert plan.render(plan.plan(CONFIG)) in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_shows_the_plan():
+    assert plan.render(plan.plan(CONFIG)) in (ROOT / "docs/running.md").read_text(encoding="utf-8")
 
 
 def test_counts_and_hours():
