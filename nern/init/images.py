@@ -101,7 +101,7 @@ def _both(kind: str, place: str) -> tuple[str, str]:
     root, suffix = expand(place, OPTION), "*.parquet" if kind == "parquet" else ""
     for test in _TESTS:
         if all(any(root.glob(f"{name}{suffix}")) for name in ("train", test)):
-            return f"{place}/train{suffix}", f"{place}/{test}{suffix}"
+            return str(Path(place, f"train{suffix}")), str(Path(place, f"{test}{suffix}"))
     raise NernError(
         f"{OPTION} {kind}:{place}: holds no train{suffix} beside test{suffix} or val{suffix}; name both, "
         f"{kind}:TRAIN,TEST"

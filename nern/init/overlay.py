@@ -122,7 +122,7 @@ tables:
     task: {self.name}
     sizes: {_flow({self.network_name: self.sizes})} # 30, 40 and 50 % of the bytes of the weights that are learned
     smoothing: {_flow(list(_MODES))} # in-filter is the paper's other order of kernels
-    variants: {_flow([self.variant])} # minutes; the paper's own protocol is base, and takes hours
+    variants: {_flow([self.variant])} # the paper's own protocol is base, of 70,000 iterations
 
 frontiers:
   {self.name}:

@@ -59,35 +59,31 @@ def run(arguments: argparse.Namespace) -> str:
     shape = (seen.train.shape[1], seen.train.shape[2], seen.train.shape[3])
     original = network.as_original(config, overlay, module, shape)
     predictions = network.tested(module, seen, overlay, device, workers)
-    hits, count = int(predictions.hits.sum()), len(seen.labels)
-    overlay = replace(overlay, original=f"right on {hits} of {count} test images", device=str(device))
+    hits = int(predictions.hits.sum())
+    overlay = replace(overlay, original=f"right on {hits} of {len(seen.labels)} test images", device=str(device))
     overlay, config = sized(overlay, original)
 
     log.info("timing a fit")
     seconds = fit_seconds(config, overlay.fit(config), original, shape, device, workers)
     write(overlay)
-    if network.near_chance(hits, count, classes):
+    if network.near_chance(hits, len(seen.labels), classes):
         log.warning(
-            "the network is right on %d of %d test images, hardly more than by chance: its classes are in another "
-            "order than the images', or it was trained with another normalization (--mean, --std); mend that first",
-            hits,
-            count,
+            "the network is %s, hardly more than by chance: its classes are in another order than the images', or it "
+            "was trained with another normalization (--mean, --std); mend that first",
+            overlay.original,
         )
-    cells, weights = matrix.table_cells(config, overlay.name), original.weights
-    parameters = sum(weight.numel() for weight in weights)
+    cells = len(matrix.table_cells(config, overlay.name))
     found = {
-        overlay.network_name: f"{parameters:,} learnable weights ({parameters * 4 / 2**20:.2f} MiB) in {len(weights)} "
-        "layers",
-        "accuracy": f"{100 * hits / count:.1f} % of {count} test images, by chance {100 / classes:.3g} %",
+        overlay.network_name: _size(original),
+        "accuracy": f"{predictions.top(1):.1f} % of {len(seen.labels)} test images, by chance {100 / classes:.3g} %",
         "images": f"{seen.counts['train']:,} to distill on, {seen.counts['test']:,} to test on; {shape[1]}×{shape[2]} "
         f"pixels, {shape[0]} channels; {classes} classes{_few(names)}",
         "normalization": f"mean {overlay.mean}, std {overlay.std}: {overlay.moments}",
         "one cell": f"h {overlay.fit(config).hidden}, {overlay.variant}: about {_duration(seconds)} of iterations on "
-        f"{device_name(device)}, threads: {workers.threads}",
-        "the table": f"{len(cells)} cells, about {_duration(seconds * len(cells))} one after another",
+        f"{device_name(device)}, threads: {workers.threads}, as busy as it is now",
+        "the table": f"{cells} cells, about {_duration(seconds * cells)} one after another",
     }
-    width = max(map(len, found))
-    lines = [f"{key:<{width}}  {value}" for key, value in found.items()]
+    lines = [f"{key:<{max(map(len, found))}}  {value}" for key, value in found.items()]
     return "\n".join([f"{overlay.path}: written and tried", *lines, "this makes the table:", f"  {overlay.command()}"])
 
 
@@ -101,7 +97,8 @@ def normalized(overlay: Overlay, options: Options, seen: images.Seen, said: Trai
     if options.mean is None and options.std is None:
         if said.mean and said.std:
             return replace(overlay, mean=said.mean, std=said.std, moments="as the weights say")
-        return replace(overlay, mean=mean, std=std, moments=f"of {len(seen.train):,} training images, std likewise")
+        moments = f"of {len(seen.train):,} training images; if the network was trained with others, set those"
+        return replace(overlay, mean=mean, std=std, moments=moments)
     given, spread = options.mean or [], options.std or []
     if len(given) != len(spread):
         raise NernError("--mean, --std: give both, a number a channel")
@@ -115,7 +112,7 @@ def normalized(overlay: Overlay, options: Options, seen: images.Seen, said: Trai
 def sized(overlay: Overlay, original: TrainedOriginal) -> tuple[Overlay, Config]:
     """The overlay with a variant and sizes that suit the network, and the configuration that it makes."""
     layout = KernelLayout(original.shapes, [torch.arange(shape[0] * shape[1]) for shape in original.shapes])
-    variant = "decoupled-table" if sum(layout.counts) <= LARGEST else "decoupled-long"
+    variant = "decoupled-table" if sum(layout.counts) <= LARGEST else "decoupled-table-long"
     overlay = replace(overlay, variant=variant)
     config = overlay.config()
     matrix.check(config)
@@ -135,6 +132,11 @@ def write(overlay: Overlay) -> None:
     except NernError:
         overlay.path.unlink()
         raise
+
+
+def _size(original: TrainedOriginal) -> str:
+    count = sum(weight.numel() for weight in original.weights)
+    return f"{count:,} weights to learn ({count * 4 / 2**20:.2f} MiB) in {len(original.layers)} layers"
 
 
 def _few(names: list[str]) -> str:
