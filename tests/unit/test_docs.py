@@ -84,6 +84,6 @@ def test_the_methods_page_leads_to_the_files():
 def test_the_page_of_published_runs_has_each_of_them_newest_first():
     folder = ROOT / "tables/published"
     listed = re.findall(r"^\| \[.*?\]\(([\w-]+)/README.md\)", (folder / "README.md").read_text(), re.MULTILINE)
-    assert set(listed) == {path.name for path in folder.iterdir() if path.is_dir()}
+    assert set(listed) == {page.parent.name for page in folder.glob("*/README.md")}
     dates = [name[:10] for name in listed]
     assert dates == sorted(dates, reverse=True)
