@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from nern.code_digest import architecture_digest
 from nern.config import Config, layered, recipe_of
 from nern.errors import NernError
-from nern.provenance import architecture_digest
 from nern.report_settings import CellsFigure, FitFigure, Frontier, Table, TableFigure
 from nern.settings import MODES, Mode, Network, Original, Protocol, Settings, Task
 

@@ -15,7 +15,7 @@ SHORT = 12
 NOTES = [
     Note("Cell", "its folder under results/, which holds metrics.json, fit.json and config.json."),
     Note("Settings", "the fingerprint of the fit's resolved configuration. Weights: start of the original's SHA-256."),
-    Note("Code", "digests of the modules that each stage uses, as nern verify compares them; comments do not count."),
+    Note("Code", "digests of the definitions that each stage uses, as nern verify compares them."),
     Note("Order", "a click on a column's name sorts by it."),
 ]
 NUMBERS = {

@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from nern import checkpoint, files
+from nern.code_digest import code_digest
 from nern.config import Config, fingerprint
 from nern.data.current import listed, manifest_of
 from nern.data.prepared import read_manifest
@@ -28,7 +29,6 @@ from nern.matrix import (
     original_of,
     weights_file,
 )
-from nern.provenance import code_digest
 from nern.report import collect, verify_shown
 from nern.report.findings import Finding
 from nern.report.frontier.points import compressed

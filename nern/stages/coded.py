@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from nern import checkpoint
+from nern.code_digest import code_digest
 from nern.codecs.base import Array
 from nern.compression import Point, compression_phase, compression_settings
 from nern.config import Config, fingerprint
@@ -26,7 +27,6 @@ from nern.method.losses import squared_error
 from nern.method.predictor import CoordinateTable
 from nern.method.training import PredictorStep, StepLosses, cosine_lr, training_sampler
 from nern.method.workers import Workers
-from nern.provenance import code_digest
 from nern.settings import Phase
 from nern.stages.runtime import Run
 from nern.stages.subjects import Subject

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nern import checkpoint, files
+from nern.code_digest import code_digest
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches, TrainingBatches
 from nern.errors import NernError
@@ -23,7 +24,6 @@ from nern.method.optimizers import PredictorOptimizer
 from nern.method.predictor import CoordinateTable, initialize, initialize_default, predictor_of
 from nern.method.training import PredictorStep, StepLosses, cosine_lr, needs_network, training_sampler
 from nern.method.workers import Workers
-from nern.provenance import code_digest
 from nern.seeding import generator
 from nern.settings import Phase
 from nern.stages import history

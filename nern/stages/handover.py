@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from nern import files
+from nern.code_digest import code_digest
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import Cell, data_path, fit_settings, original_of
-from nern.provenance import code_digest, git_commit, versions
+from nern.provenance import git_commit, versions
 
 log = logging.getLogger(__name__)
 NAME = "evaluation.json"

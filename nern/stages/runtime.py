@@ -13,11 +13,12 @@ import torch
 from tqdm import tqdm
 
 from nern import files
+from nern.code_digest import code_digest
 from nern.config import Execution
 from nern.errors import NernError
 from nern.matrix import PROGRESS
 from nern.method.workers import Workers
-from nern.provenance import code_digest, git_commit, processor, versions
+from nern.provenance import git_commit, processor, versions
 
 log = logging.getLogger(__name__)
 

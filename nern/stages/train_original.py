@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nern import checkpoint, files
+from nern.code_digest import code_digest
 from nern.config import Config, expand, fingerprint
 from nern.data.batches import LabeledBatches, TestBatches, training_images
 from nern.data.pipeline import completed_epochs, epochs_to_steps
@@ -25,7 +26,6 @@ from nern.networks.loading import load_weights, read_state_dict
 from nern.networks.pretrained import pretrained_file
 from nern.networks.probe import probe
 from nern.networks.trained_for import check, said_by_file, said_by_torchvision
-from nern.provenance import code_digest
 from nern.seeding import derive
 from nern.settings import Original
 from nern.stages.accuracy import predict

@@ -13,7 +13,7 @@ from nern.config import check_command_line, fingerprint
 from nern.config import read as read_config
 from nern.data import contents
 from nern.errors import NernError
-from nern.provenance import code_digest
+from nern.code_digest import code_digest
 from nern.report.inputs import figure_fingerprint, table_fingerprint, table_inputs
 
 
