@@ -5,20 +5,17 @@ batches are the same with any number of workers, and a run that resumes at step 
 """
 
 import multiprocessing
-import os
 import random
 import signal
-import threading
-import time
-from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import sys
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from nern.data import cropping, pipeline
 from nern.data.decoding import Pixels, decode, pixels
@@ -27,15 +24,11 @@ from nern.errors import NernError
 from nern.provenance import cores
 from nern.seeding import derive
 
-_AHEAD = 2
-"""Batches that each worker decodes ahead of the step."""
-
-
-Batch = tuple[Pixels, NDArray[np.int64]]
+Batch = tuple[Tensor, Tensor]
 """Pixels uint8 [b, C, size, size] and labels int64 [b]."""
 
 
-class _Steps:
+class _Steps(Dataset[Batch | str]):
     """Batches by step. Lives in the workers too."""
 
     def __init__(self, listing: Listing, channels: int, size: int, batch: int) -> None:
@@ -49,8 +42,17 @@ class _Steps:
         """What the network sees of one image."""
         raise NotImplementedError
 
-    def decode(self, step: int) -> Batch:
-        """One batch; NernError if an image cannot be read."""
+    def __getitem__(self, step: int) -> Batch | str:
+        """One batch, or the sentence of a NernError, whose traceback in a worker is no use to the parent."""
+        try:
+            images, labels = map(torch.from_numpy, self.decode(step))
+        except NernError as error:
+            return str(error)
+        # Shared here, where the parent hears of a full /dev/shm. It would wait for ever for what fails behind this.
+        return (images.share_memory_(), labels.share_memory_()) if get_worker_info() else (images, labels)
+
+    def decode(self, step: int) -> tuple[Pixels, NDArray[np.int64]]:
+        """Pixels uint8 [b, C, size, size] and labels int64 [b] of one step; NernError if an image cannot be read."""
         places = self.places(step)
         found = [self._one(index, place) for index, place in places]
         return np.stack(found), self.listing.labels[[index for index, _ in places]]
@@ -104,36 +106,6 @@ class EvaluationSteps(_Steps):
         return cropping.center_crop(image, self.resize, self.size)
 
 
-_steps: _Steps | None = None
-"""What a worker decodes; set once in each worker."""
-
-
-def _begin(steps: _Steps, parent: int) -> None:
-    """Prepare a worker: one thread, Ctrl-C is the parent's business, and no life without the parent."""
-    global _steps
-    _steps = steps
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def watch() -> None:
-        # A killed parent closes no queue that its own children hold open: they would wait for ever.
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _work(step: int) -> Batch | str:
-    """One batch in a worker, or the sentence of a NernError, whose traceback is no use to the parent."""
-    assert _steps is not None
-    try:
-        return _steps.decode(step)
-    except NernError as error:
-        return str(error)
-
-
 class Stream:
     """Batches of `steps` on a device; workers start at the first call and run ahead of the step.
 
@@ -144,70 +116,71 @@ class Stream:
         last: One past the last step, if there is one.
     """
 
-    def __init__(self, steps: _Steps, *, workers: int, device: torch.device | str, last: int | None = None) -> None:
+    def __init__(self, steps: _Steps, *, workers: int, device: torch.device | str, last: int = sys.maxsize) -> None:
         self.steps, self.last = steps, last
         self.workers = min(workers, cores())
         self.device = torch.device(device)
-        self._pool: ProcessPoolExecutor | None = None
-        self._ahead: deque[tuple[int, Future[Batch | str]]] = deque()
+        self._batches: Iterator[Batch | str] = iter(())
+        self._next = -1
 
-    def get(self, step: int) -> tuple[Tensor, Tensor]:
+    def get(self, step: int) -> Batch:
         """Pixels uint8 [b, C, H, W] and labels int64 [b]; fast when steps are asked for one after the other.
 
         Raises:
             NernError: an image cannot be read, or a worker died or cannot be started.
         """
-        found = self._decoded(step) if self.workers else self.steps.decode(step)
-        images, labels = map(torch.from_numpy, found)
-        if self.device.type == "cuda":
-            # Only from pinned memory does the copy leave the GPU at its work of the step before.
-            images, labels = images.pin_memory(), labels.pin_memory()
-        return images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
-
-    def _decoded(self, step: int) -> Batch:
-        while self._ahead and self._ahead[0][0] != step:
-            self._ahead.popleft()[1].cancel()
-        following = self._ahead[-1][0] + 1 if self._ahead else step
-        try:
-            while len(self._ahead) < _AHEAD * self.workers and (self.last is None or following < self.last):
-                self._ahead.append((following, self._submit(following)))
-                following += 1
-            found = self._ahead.popleft()[1].result()
-        except BrokenProcessPool:
-            self.close()
-            raise NernError(
-                f"{self.steps.listing.root}: a process that decodes images was killed, perhaps for want of memory; "
-                "lower images.workers"
-            ) from None
+        found = self._found(step)
         if isinstance(found, str):
             self.close()
             raise NernError(found)
-        return found
+        self._next = step + 1
+        images, labels = found
+        return images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
-    def _submit(self, step: int) -> Future[Batch | str]:
+    def _found(self, step: int) -> Batch | str:
+        """The batch of a step, or why there is none."""
+        root = self.steps.listing.root
         try:
-            return self._started().submit(_work, step)
+            if step != self._next:
+                self.close()
+                self._batches = self._from(step)
         except (OSError, ImportError, NotImplementedError) as error:  # any of them, where no semaphore can be made
-            self.close()
-            raise NernError(
-                f"{self.steps.listing.root}: processes that decode images cannot be started ({error}); free memory and "
-                "let /dev/shm be written, or set images.workers: 0"
-            ) from None
-
-    def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            # Forked, a worker has its libraries at once; it never touches the GPU.
-            self._pool = ProcessPoolExecutor(
-                self.workers,
-                mp_context=multiprocessing.get_context("fork"),
-                initializer=_begin,
-                initargs=(self.steps, os.getpid()),
+            return (
+                f"{root}: processes that decode images cannot be started ({error}); free memory and let /dev/shm be "
+                "written, or set images.workers: 0"
             )
-        return self._pool
+        try:
+            return next(self._batches)
+        except (OSError, EOFError, RuntimeError) as error:  # the first two, if it was killed with a batch in its hands
+            if "shared memory" in str(error):
+                return f"{root}: /dev/shm is too small for the images of a step; enlarge it, or set images.workers: 0"
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+                raise
+            return f"{root}: a process that decodes images was killed, perhaps for want of memory; lower images.workers"
+
+    def _from(self, step: int) -> Iterator[Batch | str]:
+        context = multiprocessing.get_context("fork") if self.workers else None  # a worker has its libraries at once
+        if context:
+            context.Lock()  # fails here where it fails: a loader that is half made complains when it is removed
+        batches = iter(
+            DataLoader(
+                self.steps,
+                batch_size=None,
+                sampler=range(step, self.last),
+                num_workers=self.workers,
+                pin_memory=self.device.type == "cuda",  # so that a copy leaves the GPU at its work of the step before
+                multiprocessing_context=context,
+                worker_init_fn=_leave_signals_to_the_parent,
+            )
+        )
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise wherever the parent is at work
+        return batches
 
     def close(self) -> None:
         """End the workers."""
-        self._ahead.clear()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        self._batches, self._next = iter(()), -1
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

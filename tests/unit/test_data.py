@@ -4,12 +4,14 @@ import hashlib
 import io
 import json
 import logging
+import multiprocessing
 import os
 import pickle
 import random
 import re
 import signal
 import tarfile
+import time
 import urllib.error
 from pathlib import Path
 from types import SimpleNamespace
@@ -754,11 +756,49 @@ class TestStreaming:
         parallel = config(folder_images(streaming=True, workers=1), classes=3, flip=True)
         with batches.training_images(parallel, "t", **self.arguments) as made:
             first = made.batch(0)
-            os.kill(next(iter(made.stream._pool._processes)), signal.SIGKILL)
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
             with pytest.raises(NernError, match=r"was killed.*lower images\.workers"):
                 for step in range(1, 50):
                     made.batch(step)
             assert torch.equal(made.batch(0), first)
+
+    def test_too_little_shared_memory_is_a_sentence(self, folders, monkeypatch):
+        def full(_):  # as torch says it, in a worker
+            raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device")
+
+        monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+        parallel = config(folder_images(streaming=True, workers=1), classes=3, flip=True)
+        with (
+            batches.training_images(parallel, "t", **self.arguments) as made,
+            pytest.raises(NernError, match=r"train: /dev/shm is too small.*set images\.workers: 0") as caught,
+        ):
+            made.batch(0)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "end",
+        [lambda: None, lambda: 1 / 0, lambda: os._exit(0), lambda: os.kill(os.getpid(), signal.SIGKILL)],
+        ids=["done", "an error", "Ctrl-C", "killed"],  # Ctrl-C ends a command by os._exit
+    )
+    def test_no_worker_outlives_its_process(self, folders, end):
+        parallel = config(folder_images(streaming=True, workers=2), classes=3)
+        receive, send = multiprocessing.Pipe(duplex=False)
+
+        def work():
+            with batches.training_images(parallel, "t", **self.arguments) as made:
+                made.batch(0)
+                send.send([child.pid for child in multiprocessing.active_children()])
+                end()
+
+        process = multiprocessing.get_context("fork").Process(target=work)
+        process.start()
+        workers = receive.recv()
+        process.join()
+        deadline = time.monotonic() + 60
+        while any(Path(f"/proc/{pid}").exists() for pid in workers):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert workers
 
     @pytest.mark.parametrize(
         "change",
