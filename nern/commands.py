@@ -105,14 +105,14 @@ def _figure(arguments: argparse.Namespace) -> None:
 
 def _collect(arguments: argparse.Namespace) -> None:
     from nern.files import write_text
-    from nern.matrix import all_cells, fit_settings
+    from nern.matrix import all_cells
     from nern.report import cells_page, collect, partial
     from nern.report.inputs import metrics_of
     from nern.report.render_html import html
 
     config = _config(arguments)
     cells = all_cells(config)
-    frame = collect.collect(cells, Path(), {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    frame = collect.current(config, cells, Path())
     stem = partial.stem("results/cells", metrics_of(cells), Path())
     collect.write_csv(Path(f"{stem}.csv"), frame)
     write_text(Path(f"{stem}.html"), html(cells_page.document(frame)))

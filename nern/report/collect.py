@@ -15,8 +15,9 @@ from typing import Any, TypeGuard
 import pandas as pd
 
 from nern import files
+from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import Cell, OriginalCell
+from nern.matrix import Cell, OriginalCell, fit_settings
 
 DONE, RUNNING, FAILED, OUTDATED, MISSING = "done", "running", "failed", "outdated", "missing"
 
@@ -82,6 +83,11 @@ def collect(cells: list[Cell], root: Path, fingerprints: Mapping[Cell, str] | No
     """
     digests = Digests(root)
     return frame_of([row(cell, digests, (fingerprints or {}).get(cell)) for cell in cells])
+
+
+def current(config: Config, cells: list[Cell], root: Path) -> pd.DataFrame:
+    """`collect` by the present configuration: what was made with other settings is outdated."""
+    return collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
 
 
 def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:

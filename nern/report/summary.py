@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from nern.config import Config, fingerprint
-from nern.matrix import Cell, fit_settings, original_of, original_settings
+from nern.config import Config
+from nern.matrix import Cell, original_of, original_settings
 from nern.report import formats, losses, published, sizes
-from nern.report.collect import DONE, collect
+from nern.report.collect import DONE, current
 from nern.report.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.published import Published
 from nern.report.statistics import mean_confidence_interval
@@ -38,8 +38,7 @@ def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
         NernError: a metrics file is damaged.
     """
     strict, by_loss = published.comparable_cells(config), published.loss_cells(config)
-    cells = list(dict.fromkeys(strict + by_loss))
-    frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    frame = current(config, list(dict.fromkeys(strict + by_loss)), root)
     done = frame[frame["status"] == DONE]
     counts = zip(done["task"], done["test_images"], strict=True)
     # a Series of bool even if there is no cell: of an empty list pandas would make a choice of no columns

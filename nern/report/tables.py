@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from nern import files
-from nern.config import Config, fingerprint
-from nern.matrix import FRONTIER, fit_settings, protocol_of, table_cells, table_of, task_of
+from nern.config import Config
+from nern.matrix import FRONTIER, protocol_of, table_cells, table_of, task_of
 from nern.report import comparison, details, formats, notes, partial, sizes, summary
-from nern.report.collect import collect, write_csv
+from nern.report.collect import current, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Marks, Text
 from nern.report.entries import Entries, Entry
 from nern.report.frontier.table import frontier
@@ -50,7 +50,7 @@ def table(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Document
     if name.startswith(FRONTIER):
         return frontier(config, name, root)
     cells = table_cells(config, name)
-    frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    frame = current(config, cells, root)
     return frame, build(config, name, frame)
 
 

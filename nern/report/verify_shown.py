@@ -7,9 +7,9 @@ matrix more may have been finished since: that is a remark.
 from collections.abc import Iterator
 from pathlib import Path
 
-from nern.config import Config, fingerprint
+from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import COMPUTED_TABLES, FRONTIER, Cell, all_cells, figure_names, fit_settings, table_cells
+from nern.matrix import COMPUTED_TABLES, FRONTIER, Cell, all_cells, figure_names, table_cells
 from nern.report import cells_page, collect, partial, tables
 from nern.report.figures import write as figures
 from nern.report.findings import Finding
@@ -43,7 +43,7 @@ def _both(whole: Path) -> Iterator[Path]:
 
 def _lines(config: Config, cells: list[Cell], path: Path) -> Iterator[Finding]:
     """Lines of a file of cells that differ from their cells: text and numbers alike, as they are written."""
-    now = collect.collect(cells, Path(), {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    now = collect.current(config, cells, Path())
     present = {row["cell"]: row for row in now.to_dict("records")}
     shown = collect.read_csv(path)
     for row in shown[shown["status"] == collect.DONE].to_dict("records"):

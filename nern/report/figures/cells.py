@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from nern import files
-from nern.config import Config, fingerprint
+from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import COMPRESSION, figure_cells, fit_settings, task_of
-from nern.report.collect import DONE, collect
+from nern.matrix import COMPRESSION, figure_cells, task_of
+from nern.report.collect import DONE, current
 
 
 def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str]:
@@ -19,7 +19,7 @@ def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str
         NernError: none is done.
     """
     cells = figure_cells(config, name)
-    frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    frame = current(config, cells, root)
     done = frame[frame["status"] == DONE].reset_index(drop=True)
     if done.empty:
         raise NernError(f"figures.{name}: none of its {len(cells)} fits is done; run: snakemake figures/{name}.svg")
