@@ -1,4 +1,4 @@
-"""`nern`: how a command begins and ends. The commands are in `nern.commands`.
+"""`nern`: how a command begins and ends. What the commands are is in `nern.command`.
 
 A user's mistake ends in one sentence on stderr and exit code 2, never in a traceback. Nothing here takes time to
 import: Ctrl-C while a command's own imports run must find `run` at work.
@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     import logging
     import sys
 
-    from nern.commands import parser
+    from nern.command import parser
 
     arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)

@@ -1,12 +1,19 @@
 """Where each number comes from, on one page: a line per cell of the matrix, with what made it."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nern.report.collect import DONE, MISSING
+from nern.config import Config
+from nern.files import write_text
+from nern.matrix import all_cells
+from nern.report import partial
+from nern.report.collect import DONE, MISSING, current, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Note, Text
+from nern.report.inputs import metrics_of
+from nern.report.render_html import html
 from nern.report.status import ORDER
 
 TITLE = "Cells and where they come from"
@@ -30,6 +37,21 @@ NUMBERS = {
 """Columns of numbers: where in the frame, and how many decimals."""
 TEXTS = ("Device", "Settings", "Weights", "Code", "Commit", "Versions")
 FILTERS = ("task", "network", "status")
+
+
+def write(config: Config, root: Path, out: Path) -> None:
+    """Write `cells.csv`, the long frame of the whole matrix, and the page; while cells are missing, `cells.partial.…`.
+
+    Args:
+        config: the configuration.
+        root: the folder that `results/` lies in.
+        out: the folder for the files.
+    """
+    cells = all_cells(config)
+    frame = current(config, cells, root)
+    stem = partial.stem(str(out / "cells"), metrics_of(cells), root)
+    write_csv(Path(f"{stem}.csv"), frame)
+    write_text(Path(f"{stem}.html"), html(document(frame)))
 
 
 def document(frame: pd.DataFrame) -> Document:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from snakemake.cli import parse_args
 
-from nern.commands import parser
+from nern.command import parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "tables").rglob("README.md"))]

@@ -126,7 +126,7 @@ runpy.run_module("nern", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize(("number", "entry"), [(signal.SIGINT, "nern"), (signal.SIGTERM, "python -m nern")])
-@pytest.mark.parametrize("module", ["nern.commands", "argparse", "pydantic", "yaml", "pandas", "numpy"])
+@pytest.mark.parametrize("module", ["nern.stages.commands", "argparse", "pydantic", "yaml", "pandas", "numpy"])
 def test_a_signal_while_imports_run_is_one_sentence(run, number, entry, module):
     command = f"{sys.executable} -c '{INTERRUPTED}' {int(number)} {module} '{entry}' status {' '.join(CONFIG)}"
     code, out, err = shell(command)
