@@ -12,7 +12,7 @@ from nern.terminal import say
 
 @command("collect", "write results/cells.csv and .html: one line per cell of the matrix, done or not")
 def _collect(arguments: argparse.Namespace) -> None:
-    from nern.report import cells_page
+    from nern.report.cells import page as cells_page
 
     cells_page.write(configuration(arguments), Path(), Path("results"))
 
@@ -30,7 +30,7 @@ def _figure(arguments: argparse.Namespace) -> None:
     option("name", help="a table of the configuration, conv_sizes, permutation_overhead or summary"),
 )
 def _table(arguments: argparse.Namespace) -> None:
-    from nern.report import tables
+    from nern.report.tables import write as tables
 
     tables.write(configuration(arguments), arguments.name, Path(), Path("tables"))
 
@@ -42,11 +42,11 @@ def _table(arguments: argparse.Namespace) -> None:
     option("--every", type=positive, default=5, metavar="S", help="seconds between looks (default: 5)"),
 )
 def _status(arguments: argparse.Namespace) -> None:
-    from nern.report import status
+    from nern.report.status import matrix as status
 
     config = configuration(arguments)
     if arguments.watch:
-        from nern.report import watch
+        from nern.report.status import watch
 
         watch.watch(config, Path(), arguments.every)
     else:
@@ -56,14 +56,14 @@ def _status(arguments: argparse.Namespace) -> None:
 
 @command("plan", "count the matrix's fits, with the GPU hours that the paper's fits took")
 def _plan(arguments: argparse.Namespace) -> None:
-    from nern.report import plan
+    from nern.report.status import plan
 
     say(plan.render(plan.plan(configuration(arguments))))
 
 
 @command("verify", "check all results and tables against each other, the configuration and the code")
 def _verify(arguments: argparse.Namespace) -> int:
-    from nern.report import findings, verify
+    from nern.report.verification import findings, verify
 
     found = verify.verify(configuration(arguments))
     say(findings.render(found))

@@ -9,8 +9,9 @@ from test_report import TABLE, built, golden_frame, write_cell, write_failure
 from nern import config as configuration
 from nern import files
 from nern.matrix import all_cells
-from nern.report import cells_page, collect
-from nern.report.render_html import html
+from nern.report.cells import collect
+from nern.report.cells import page as cells_page
+from nern.report.documents.html import html
 
 webdriver = pytest.importorskip("selenium.webdriver")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -59,7 +59,7 @@ def test_an_edit_changes_the_digest_of_the_stages_that_use_it(package, module, o
 
 def test_a_report_is_no_part_of_a_fit(package):
     before = digests()
-    for path in (package / "report").glob("*.py"):
+    for path in (package / "report").rglob("*.py"):
         path.write_text("")
     assert digests() == before
 

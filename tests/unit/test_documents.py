@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nern.report.document import Column, Document, Grid, Note, Text, visible
-from nern.report.latex_text import escape
-from nern.report.render import render
+from nern.report.documents.document import Column, Document, Grid, Note, Text, visible
+from nern.report.documents.latex_text import escape
+from nern.report.documents.render import render
 
 # Commands of LaTeX's kernel in its default encoding (source2e: ltoutenc, fontmath), each with its number of arguments.
 WITH_ARGUMENT = set("`'^~=.\"urHvdcb") | {"textsuperscript", "textsubscript", "mathrm", "mbox"}

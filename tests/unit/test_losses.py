@@ -10,7 +10,7 @@ from nern import config as configuration
 from nern.config import fingerprint
 from nern.matrix import Cell, fit_settings
 from nern.report import published
-from nern.report.summary import summary
+from nern.report.tables.summary import summary
 
 ROOT = Path(__file__).parents[2]
 CONFIG = configuration.read([ROOT / "config.yaml"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nern import config as configuration
 from nern.matrix import all_cells, table_cells
-from nern.report import plan
+from nern.report.status import plan
 
 ROOT = Path(__file__).parents[2]
 CONFIG = configuration.read([ROOT / "config.yaml"])

@@ -23,12 +23,17 @@ from nern.config import Config, fingerprint, parse
 from nern.errors import NernError
 from nern.files import exclusive
 from nern.matrix import Cell, fit_settings, table_cells
-from nern.report import cells_page, collect, comparison, published, sizes, status, tables
-from nern.report.document import Column, Document, Grid, Marks, Note, Text, visible
-from nern.report.render import render
-from nern.report.render_html import html
-from nern.report.render_latex import latex
-from nern.report.render_markdown import markdown
+from nern.report import published
+from nern.report.cells import collect
+from nern.report.cells import page as cells_page
+from nern.report.documents.document import Column, Document, Grid, Marks, Note, Text, visible
+from nern.report.documents.html import html
+from nern.report.documents.latex import latex
+from nern.report.documents.markdown import markdown
+from nern.report.documents.render import render
+from nern.report.status import matrix as status
+from nern.report.tables import comparison, sizes
+from nern.report.tables import write as tables
 from nern.report_settings import Table
 
 GOLDEN = Path(__file__).parents[1] / "golden"

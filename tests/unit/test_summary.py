@@ -9,7 +9,7 @@ from nern import config as configuration
 from nern.config import fingerprint
 from nern.matrix import Cell, fit_settings
 from nern.report import published
-from nern.report.summary import NOT_REPRODUCED, NOT_RUN, REPRODUCED, summary
+from nern.report.tables.summary import NOT_REPRODUCED, NOT_RUN, REPRODUCED, summary
 
 CONFIG = configuration.read([Path(__file__).parents[2] / "config.yaml"])
 CROSS = "cifar10 resnet20 cross-filter h 160, accuracy (%)"

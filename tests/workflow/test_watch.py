@@ -13,7 +13,7 @@ from tiny import CELL, CONFIG
 from nern import config as configuration
 from nern import files
 from nern.matrix import PROGRESS
-from nern.report import watch
+from nern.report.status import watch
 
 
 def shown(config):

@@ -12,7 +12,7 @@ rule table:
         multiext("tables/{table}", ".md", ".tex", ".csv"),
     params:
         settings=lambda wildcards: checked(table_fingerprint, wildcards.table),
-        code=code_digest("nern.report.tables"),
+        code=code_digest("nern.report.tables.write"),
     log:
         "logs/tables/{table}.log",
     message:
@@ -55,7 +55,7 @@ rule collect:
             caption="../report/cells.rst",
         ),
     params:
-        code=code_digest("nern.report.cells_page"),
+        code=code_digest("nern.report.cells.page"),
     log:
         "logs/collect.log",
     message:

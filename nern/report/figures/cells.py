@@ -9,7 +9,7 @@ from nern import files
 from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import COMPRESSION, figure_cells, task_of
-from nern.report.collect import DONE, current
+from nern.report.cells.collect import DONE, current
 
 
 def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str]:

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from nern.report.entries import NAMES
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.frontier.front import KIB
 from nern.report.frontier.points import WEIGHTS
+from nern.report.tables.entries import NAMES
 
 PANELS = {"accuracy": "test accuracy (%)", "divergence": "divergence from the original (nats)"}
 LOWEST_DIVERGENCE = 1e-5

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from nern import files
-from nern.report.document import visible
+from nern.report.documents.document import visible
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F"]
 """Okabe and Ito's palette, that color-blind readers can tell apart, darkest contrasts first, and gray.

@@ -4,9 +4,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nern.report.entries import NAMES
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
+from nern.report.tables.entries import NAMES
 from nern.report_settings import TableFigure
 
 MIB = 2**20

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from nern.config import Config
 from nern.matrix import figure_cells, figure_inputs, figure_settings
 from nern.report import partial
-from nern.report.collect import write_csv
+from nern.report.cells.collect import write_csv
 from nern.report.figures import (
     compression,
     curves,

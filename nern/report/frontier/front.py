@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from nern.report.entries import NAMES
 from nern.report.frontier.points import PREDICTOR, WEIGHTS
+from nern.report.tables.entries import NAMES
 
 KIB = 1024
 

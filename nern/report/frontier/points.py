@@ -19,7 +19,7 @@ from nern.compression import compression_phase, compression_points, compression_
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import COMPRESSION, Cell, OriginalCell, frontier_cells, frontier_originals, protocol_of
-from nern.report.collect import Digests
+from nern.report.cells.collect import Digests
 from nern.report.statistics import interval_over_images, mean_confidence_interval
 
 WEIGHTS, PREDICTOR = "weights", "predictor"

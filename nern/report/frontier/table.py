@@ -7,11 +7,11 @@ import pandas as pd
 
 from nern.config import Config
 from nern.matrix import frontier_of, task_of
-from nern.report import formats
-from nern.report.document import DASH, Column, Document, Grid, Note, Text
-from nern.report.entries import NAMES
+from nern.report.documents import formats
+from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.frontier.front import KIB, on_front, verdicts
 from nern.report.frontier.points import PREDICTOR, WEIGHTS, frame
+from nern.report.tables.entries import NAMES
 
 NOTES = [
     Note(

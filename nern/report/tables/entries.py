@@ -7,7 +7,7 @@ from functools import cached_property
 import pandas as pd
 
 from nern.report import published
-from nern.report.collect import DONE
+from nern.report.cells.collect import DONE
 from nern.report.statistics import mean_confidence_interval
 from nern.report_settings import Table
 
@@ -59,7 +59,7 @@ class Entries:
         """Group the long frame.
 
         Args:
-            frame: one row per cell of the table, done or not (see `nern.report.collect`).
+            frame: one row per cell of the table, done or not (see `nern.report.cells.collect`).
             table: its settings.
         """
         self.by_variant = table.columns == "variant"

@@ -5,8 +5,8 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 
-from nern.report.document import DASH, Document, Grid, Text, visible
-from nern.report.page import SCRIPT, STYLE
+from nern.report.documents.document import DASH, Document, Grid, Text, visible
+from nern.report.documents.page import SCRIPT, STYLE
 
 
 def html(document: Document) -> str:

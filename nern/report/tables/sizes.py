@@ -16,8 +16,9 @@ from torch import nn
 from nern.method.permutation import overhead_bits
 from nern.networks.learnable import learnable_layers
 from nern.networks.zoo import build
-from nern.report import formats, published
-from nern.report.document import DASH, Column, Document, Grid, Marks, Note, Text
+from nern.report import published
+from nern.report.documents import formats
+from nern.report.documents.document import DASH, Column, Document, Grid, Marks, Note, Text
 
 FIRST_COLUMNS = [Column("For", numeric=False), Column("Network", numeric=False)]
 CLASSES = {"cifar10": 10, "imagenet": 1000}

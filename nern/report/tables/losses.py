@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from nern.report import formats, published
-from nern.report.document import DASH, Column, Grid, Note, Text
-from nern.report.entries import NAMES
+from nern.report import published
+from nern.report.documents import formats
+from nern.report.documents.document import DASH, Column, Grid, Note, Text
 from nern.report.published import Published
 from nern.report.statistics import mean_confidence_interval
+from nern.report.tables.entries import NAMES
 
 NOTE = Note(
     "Losses",
@@ -29,7 +30,7 @@ def grid(done: pd.DataFrame) -> tuple[pd.DataFrame, Grid]:
     """One row per published loss and protocol that has fits of at most its bytes; one with dashes where none has.
 
     Args:
-        done: finished cells on the paper's data (see `nern.report.collect`).
+        done: finished cells on the paper's data (see `nern.report.cells.collect`).
     """
     data = pd.DataFrame([row for figure in published.losses() for row in _rows(figure, done)])
     texts = [[Text(str(row[name])) for name in COLUMNS] for row in data.to_dict("records")]

@@ -2,7 +2,7 @@
 
 import math
 
-from nern.report.document import DASH, MINUS
+from nern.report.documents.document import DASH, MINUS
 
 MIB = 2**20
 

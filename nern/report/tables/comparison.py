@@ -8,9 +8,9 @@ import math
 
 import pandas as pd
 
-from nern.report import formats
-from nern.report.collect import DONE, IDENTITY
-from nern.report.document import DASH, Column, Grid, Note, Text
+from nern.report.cells.collect import DONE, IDENTITY
+from nern.report.documents import formats
+from nern.report.documents.document import DASH, Column, Grid, Note, Text
 from nern.report.statistics import DRAWS, EXACT_UP_TO, PairedComparison, paired_comparison
 
 FEWEST_PAIRS = 2

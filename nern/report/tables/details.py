@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from nern.report import formats
-from nern.report.document import DASH, Column, Grid, Note, Text
-from nern.report.entries import Entries, Entry
+from nern.report.documents import formats
+from nern.report.documents.document import DASH, Column, Grid, Note, Text
 from nern.report.statistics import interval_over_images
+from nern.report.tables.entries import Entries, Entry
 
 SELECTION = Note(
     "Best-on-test",

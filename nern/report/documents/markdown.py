@@ -4,7 +4,7 @@ import re
 
 import tabulate
 
-from nern.report.document import Document, Grid, Text, visible
+from nern.report.documents.document import Document, Grid, Text, visible
 
 tabulate.MIN_PADDING = 0
 """Else headers are two characters wider than they need be, and wide tables wrap in an editor."""

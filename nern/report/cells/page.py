@@ -10,11 +10,11 @@ from nern.config import Config
 from nern.files import write_text
 from nern.matrix import all_cells
 from nern.report import partial
-from nern.report.collect import DONE, MISSING, current, write_csv
-from nern.report.document import DASH, Column, Document, Grid, Note, Text
+from nern.report.cells.collect import DONE, MISSING, current, write_csv
+from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
+from nern.report.documents.html import html
 from nern.report.inputs import metrics_of
-from nern.report.render_html import html
-from nern.report.status import ORDER
+from nern.report.status.matrix import ORDER
 
 TITLE = "Cells and where they come from"
 SHORT = 12
@@ -55,7 +55,7 @@ def write(config: Config, root: Path, out: Path) -> None:
 
 
 def document(frame: pd.DataFrame) -> Document:
-    """The page of a long frame (see `nern.report.collect`): what is done comes first, what is missing last."""
+    """The page of a long frame (see `nern.report.cells.collect`): what is done comes first, what is missing last."""
     names = ("Cell", "Status", "Message", *NUMBERS, *TEXTS)
     columns = [Column(name, numeric=name in NUMBERS, wraps=name == "Message") for name in names]
     frame = frame.sort_values("status", key=lambda states: states.map(ORDER.index), kind="stable")

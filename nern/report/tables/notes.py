@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from nern.report import formats, published
-from nern.report.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
-from nern.report.document import Note
-from nern.report.entries import Entries, Entry
+from nern.report import published
+from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
+from nern.report.documents import formats
+from nern.report.documents.document import Note
+from nern.report.tables.entries import Entries, Entry
 from nern.settings import Protocol, Task
 
 INSIDE = "The published value lies inside the interval."

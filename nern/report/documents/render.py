@@ -1,9 +1,9 @@
 """A document as Markdown, LaTeX and HTML."""
 
-from nern.report.document import Document
-from nern.report.render_html import html
-from nern.report.render_latex import latex
-from nern.report.render_markdown import markdown
+from nern.report.documents.document import Document
+from nern.report.documents.html import html
+from nern.report.documents.latex import latex
+from nern.report.documents.markdown import markdown
 
 
 def render(document: Document) -> dict[str, str]:

@@ -18,8 +18,8 @@ from nern import files
 from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import PROGRESS, all_cells, original_of
-from nern.report.document import DASH
-from nern.report.status import ORDER, status
+from nern.report.documents.document import DASH
+from nern.report.status.matrix import ORDER, status
 from nern.terminal import say
 
 

@@ -10,11 +10,14 @@ from pathlib import Path
 from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import COMPUTED_TABLES, FRONTIER, Cell, all_cells, figure_names, table_cells
-from nern.report import cells_page, collect, partial, tables
+from nern.report import partial
+from nern.report.cells import collect
+from nern.report.cells import page as cells_page
+from nern.report.documents.html import html
+from nern.report.documents.render import render
 from nern.report.figures import write as figures
-from nern.report.findings import Finding
-from nern.report.render import render
-from nern.report.render_html import html
+from nern.report.tables import write as tables
+from nern.report.verification.findings import Finding
 
 TABLES, FIGURES, RESULTS = Path("tables"), Path("figures"), Path("results")
 

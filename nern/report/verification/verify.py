@@ -29,9 +29,10 @@ from nern.matrix import (
     original_of,
     weights_file,
 )
-from nern.report import collect, verify_shown
-from nern.report.findings import Finding
+from nern.report.cells import collect
 from nern.report.frontier.points import compressed
+from nern.report.verification import shown as verify_shown
+from nern.report.verification.findings import Finding
 from nern.stages.artifacts import load_original, load_permutation, load_predictions
 from nern.stages.pack import POINTS
 from nern.stages.reconstruct import load_fitted

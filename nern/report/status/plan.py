@@ -8,8 +8,8 @@ import pandas as pd
 from nern.config import Config
 from nern.matrix import all_cells, original_of
 from nern.report import published
-from nern.report.document import DASH, Column, Grid, Text
-from nern.report.render_markdown import pipe_table
+from nern.report.documents.document import DASH, Column, Grid, Text
+from nern.report.documents.markdown import pipe_table
 
 COLUMNS = ("task", "originals", "permutations", "fits", "hours_low", "hours_high")
 

@@ -10,11 +10,13 @@ import pandas as pd
 
 from nern.config import Config
 from nern.matrix import Cell, original_of, original_settings
-from nern.report import formats, losses, published, sizes
-from nern.report.collect import DONE, current
-from nern.report.document import DASH, Column, Document, Grid, Note, Text
+from nern.report import published
+from nern.report.cells.collect import DONE, current
+from nern.report.documents import formats
+from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.published import Published
 from nern.report.statistics import mean_confidence_interval
+from nern.report.tables import losses, sizes
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
 RULES = Note(

@@ -11,13 +11,15 @@ import pandas as pd
 from nern import files
 from nern.config import Config
 from nern.matrix import FRONTIER, protocol_of, table_cells, table_of, task_of
-from nern.report import comparison, details, formats, notes, partial, sizes, summary
-from nern.report.collect import current, write_csv
-from nern.report.document import DASH, Column, Document, Grid, Marks, Text
-from nern.report.entries import Entries, Entry
+from nern.report import partial
+from nern.report.cells.collect import current, write_csv
+from nern.report.documents import formats
+from nern.report.documents.document import DASH, Column, Document, Grid, Marks, Text
+from nern.report.documents.render import render
 from nern.report.frontier.table import frontier
 from nern.report.inputs import table_inputs
-from nern.report.render import render
+from nern.report.tables import comparison, details, notes, sizes, summary
+from nern.report.tables.entries import Entries, Entry
 
 
 def write(config: Config, name: str, root: Path, out: Path) -> None:
@@ -60,7 +62,7 @@ def build(config: Config, name: str, frame: pd.DataFrame) -> Document:
     Args:
         config: the configuration that has the table.
         name: of the table.
-        frame: one row per cell of the table (see `nern.report.collect`).
+        frame: one row per cell of the table (see `nern.report.cells.collect`).
     """
     table = table_of(config, name)
     protocols = {cell.variant: protocol_of(config, cell) for cell in table_cells(config, name)}

@@ -2,8 +2,8 @@
 
 import itertools
 
-from nern.report.document import Column, Document, Grid, Text
-from nern.report.latex_text import escape
+from nern.report.documents.document import Column, Document, Grid, Text
+from nern.report.documents.latex_text import escape
 
 PREAMBLE = r"""% Written by nern. Compiles alone; a document that inputs it needs the packages booktabs and graphicx.
 \makeatletter

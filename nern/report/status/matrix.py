@@ -18,8 +18,9 @@ from nern.matrix import (
     parse_target,
     table_cells,
 )
-from nern.report import collect, formats
-from nern.report.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
+from nern.report.cells import collect
+from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
+from nern.report.documents import formats
 from nern.report.frontier.points import compressed
 
 DAMAGED = "damaged"

@@ -1,0 +1,1 @@
+"""Cells: their results as one long frame, and the page that lists them."""

@@ -1,0 +1,1 @@
+"""What the matrix costs, what is done of it, and what runs now."""
