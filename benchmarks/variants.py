@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.problem import Problem, Setting
+from benchmarks.straightforward import StraightforwardStep
 from nern.method.distillation import Distillation, distillation_gradient
 from nern.method.sampling import Sample
-from nern.method.straightforward import StraightforwardStep
 from nern.method.training import PredictorStep
 from nern.networks.graph import FunctionalNetwork
 from nern.settings import Losses

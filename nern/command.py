@@ -16,24 +16,17 @@ ROOMS = ("init", "stages", "report")
 Option = Callable[[argparse.ArgumentParser], object]
 """Adds an argument, or several, to a command line."""
 Handler = Callable[[argparse.Namespace], int | None]
-"""Runs a command, by its arguments; returns its exit code, None for 0."""
+"""Runs a command by its arguments; its exit code, None for 0."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand of `nern`."""
+    """A subcommand: what the user types, what it does in a line, its arguments, and what runs it."""
 
     name: str
     text: str
     options: tuple[Option, ...]
     run: Handler
-
-    def add_to(self, commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-        """Add it to the command line."""
-        parser = commands.add_parser(self.name, help=self.text, description=self.text, allow_abbrev=False)
-        parser.set_defaults(handler=self.run)
-        for add in self.options:
-            add(parser)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,19 +36,15 @@ def parser() -> argparse.ArgumentParser:
     for room in ROOMS:
         for each in vars(importlib.import_module(f"nern.{room}.commands")).values():
             if isinstance(each, Command):
-                each.add_to(commands)
+                line = commands.add_parser(each.name, help=each.text, description=each.text, allow_abbrev=False)
+                line.set_defaults(handler=each.run)
+                for add in each.options:
+                    add(line)
     return found
 
 
 def command(name: str, text: str, *options: Option, configured: bool = True) -> Callable[[Handler], Command]:
-    """Make a function a subcommand.
-
-    Args:
-        name: What the user types.
-        text: What it does, in a line.
-        options: Its arguments, in their order.
-        configured: Whether it takes --config.
-    """
+    """Make a function a subcommand, which takes --config if it is configured."""
     return lambda run: Command(name, text, (*([CONFIG] if configured else []), *options), run)
 
 

@@ -72,13 +72,6 @@ def crop_and_flip(images: Tensor, padding: int, draws: Draws) -> Tensor:
     return torch.where(draws.flip.view(-1, 1, 1, 1), images.flip(3), images)
 
 
-def augment(images: Tensor, *, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Random crop with zero padding and random mirroring of uint8 [n, C, H, W], on the images' device."""
-    drawn = draw(len(images), padding=padding, flip=flip, generator=generator)
-    to = images.device
-    return crop_and_flip(images, padding, Draws(drawn.top.to(to), drawn.left.to(to), drawn.flip.to(to)))
-
-
 def epoch_order(count: int, seed: int, purpose: str, epoch: int) -> Tensor:
     """The order of images in one epoch: int64 [count], on the CPU, so that every device sees the same."""
     return torch.randperm(count, generator=generator(seed, f"{purpose}/order", epoch))
@@ -97,12 +90,6 @@ def epoch_slices(count: int, batch: int, step: int) -> list[tuple[int, int, int]
         pieces.append((epoch, start, stop))
         first += stop - start
     return pieces
-
-
-def batch_indices(count: int, batch: int, seed: int, purpose: str, step: int) -> Tensor:
-    """The images of a step: int64 [batch], without replacement within an epoch, a function of its arguments alone."""
-    pieces = epoch_slices(count, batch, step)
-    return torch.cat([epoch_order(count, seed, purpose, epoch)[start:stop] for epoch, start, stop in pieces])
 
 
 def noise(kind: Noise, shape: Sequence[int], generator: torch.Generator) -> Tensor:

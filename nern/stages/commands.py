@@ -9,12 +9,15 @@ from nern.report_settings import ImportanceFigure
 from nern.settings import MODES
 from nern.terminal import say
 
+TASK = option("task", help="a task of the configuration")
+MODE = option("--mode", required=True, choices=MODES)
+CODEC = option("--codec", metavar="NAME", help="a codec, or NAME-distilled (default: floats of 32 bits)")
+PACKED = option("packed", type=Path, metavar="FILE.nern")
+TO_PACKED = option("file", type=Path, metavar="FILE.nern")
+TO_WEIGHTS = option("file", type=Path, metavar="FILE.safetensors")
 
-@command(
-    "prepare-data",
-    "read a task's images from their source, check and store them",
-    option("task", help="a task of the configuration"),
-)
+
+@command("prepare-data", "read a task's images from their source, check and store them", TASK)
 def _prepare_data(arguments: argparse.Namespace) -> None:
     from nern.stages import prepare_data
 
@@ -28,13 +31,7 @@ def _train_original(arguments: argparse.Namespace) -> None:
     train_original.run(configuration(arguments), OriginalCell.parse(arguments.original))
 
 
-@command(
-    "permute",
-    "order an original's kernels for one smoothing mode",
-    ORIGINAL,
-    option("--mode", required=True, choices=MODES),
-    THREADS,
-)
+@command("permute", "order an original's kernels for one smoothing mode", ORIGINAL, MODE, THREADS)
 def _permute(arguments: argparse.Namespace) -> None:
     from nern.stages import permute
 
@@ -64,7 +61,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         evaluate.run(config, cell)
 
 
-@command("compress", "store a predictor, or an original's weights, by every codec, and measure each", TARGET, THREADS)
+@command("compress", "store a predictor, or an original's weights, by every codec, and measure it", TARGET, THREADS)
 def _compress(arguments: argparse.Namespace) -> None:
     from nern.stages import compress
 
@@ -81,12 +78,7 @@ def _importance(arguments: argparse.Namespace) -> None:
     importance.run(config, Cell.parse(arguments.cell), figure.layer, figure.images)
 
 
-@command(
-    "export",
-    "write a cell's reconstructed network as a state dict",
-    CELL,
-    option("file", type=Path, metavar="FILE.safetensors"),
-)
+@command("export", "write a cell's reconstructed network as a state dict", CELL, TO_WEIGHTS)
 def _export(arguments: argparse.Namespace) -> None:
     from nern.stages import pack
 
@@ -94,11 +86,7 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 @command(
-    "pack",
-    "write a cell or an original as one file: coded, with all its other parameters",
-    TARGET,
-    option("--codec", metavar="NAME", help="a codec, or NAME-distilled (default: floats of 32 bits)"),
-    option("file", type=Path, metavar="FILE.nern"),
+    "pack", "write a cell or an original as one file: coded, with all its other parameters", TARGET, CODEC, TO_PACKED
 )
 def _pack(arguments: argparse.Namespace) -> None:
     from nern.stages import pack
@@ -106,13 +94,7 @@ def _pack(arguments: argparse.Namespace) -> None:
     say(pack.pack(configuration(arguments), parse_target(arguments.path), arguments.file, arguments.codec))
 
 
-@command(
-    "unpack",
-    "write the reconstructed network of a packed file as a state dict",
-    option("packed", type=Path, metavar="FILE.nern"),
-    option("file", type=Path, metavar="FILE.safetensors"),
-    configured=False,
-)
+@command("unpack", "write the network of a packed file as a state dict", PACKED, TO_WEIGHTS, configured=False)
 def _unpack(arguments: argparse.Namespace) -> None:
     from nern.stages import unpack
 

@@ -59,6 +59,19 @@ def config(images: dict, channels: int = 3, classes: int = 10, **augmentation) -
     return parse({"tasks": {"t": task}})
 
 
+def augment(images, *, padding, flip, generator):
+    """Crop and mirror images as a step does."""
+    return pipeline.crop_and_flip(
+        images, padding, pipeline.draw(len(images), padding=padding, flip=flip, generator=generator)
+    )
+
+
+def batch_indices(count, batch, seed, purpose, step):
+    """The images of a step."""
+    pieces = pipeline.epoch_slices(count, batch, step)
+    return torch.cat([pipeline.epoch_order(count, seed, purpose, epoch)[start:stop] for epoch, start, stop in pieces])
+
+
 def random_images(count: int, channels: int = 3, height: int = 8, width: int = 8, seed: int = 0) -> torch.Tensor:
     return torch.randint(256, (count, channels, height, width), generator=generator(seed, "t")).to(torch.uint8)
 
@@ -499,7 +512,7 @@ class TestAugmentation:
     @given(st.integers(1, 5), st.integers(1, 7), st.integers(1, 7), st.integers(0, 4), st.booleans(), st.integers(0, 9))
     def test_equals_a_loop_over_images_and_pixels(self, count, height, width, padding, flip, seed):
         images = random_images(count, 2, height, width, seed)
-        found = pipeline.augment(images, padding=padding, flip=flip, generator=generator(seed, "draws"))
+        found = augment(images, padding=padding, flip=flip, generator=generator(seed, "draws"))
         drawn = pipeline.draw(count, padding=padding, flip=flip, generator=generator(seed, "draws"))
         for i in range(count):
             top, left, mirrored = int(drawn.top[i]), int(drawn.left[i]), bool(drawn.flip[i])
@@ -516,7 +529,7 @@ class TestAugmentation:
 
     def test_nothing_to_do(self):
         images = random_images(4)
-        assert torch.equal(pipeline.augment(images, padding=0, flip=False, generator=generator(0, "t")), images)
+        assert torch.equal(augment(images, padding=0, flip=False, generator=generator(0, "t")), images)
 
     def test_cropping_does_not_depend_on_whether_flips_are_wanted(self):
         with_flips, without = (
@@ -531,15 +544,15 @@ class TestOrder:
     @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 60))
     def test_each_epoch_is_covered_exactly_once(self, count, batch, seed):
         steps = 3 * count // batch + 2
-        row = torch.cat([pipeline.batch_indices(count, batch, seed, "t", step) for step in range(steps)])
+        row = torch.cat([batch_indices(count, batch, seed, "t", step) for step in range(steps)])
         assert len(row) == steps * batch
         for epoch in range(len(row) // count):
             assert row[epoch * count : (epoch + 1) * count].sort().values.tolist() == list(range(count))
 
     def test_any_step_alone_is_the_same(self):
-        forward = [pipeline.batch_indices(10, 4, 1, "t", step) for step in range(8)]
+        forward = [batch_indices(10, 4, 1, "t", step) for step in range(8)]
         for step in (7, 2, 5):
-            assert torch.equal(pipeline.batch_indices(10, 4, 1, "t", step), forward[step])
+            assert torch.equal(batch_indices(10, 4, 1, "t", step), forward[step])
 
     def test_steps_of_an_epoch(self):
         assert pipeline.epochs_to_steps(1, 50_000, 128) == 391
@@ -598,7 +611,7 @@ class TestBatches:
         made = batches.training_images(digits, "t", batch=1000, **self.arguments)
         # The second batch runs over the end of the first epoch.
         inputs, labels = made.labeled(1)
-        chosen = pipeline.batch_indices(made.count, 1000, 3, "training", 1)
+        chosen = batch_indices(made.count, 1000, 3, "training", 1)
         assert torch.equal(labels, images.labels[chosen])
         drawn = pipeline.draw(made.count, padding=1, flip=True, generator=generator(3, "training/augmentation", 0))
         for place in (0, 100, made.count - 1001):
