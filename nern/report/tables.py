@@ -15,7 +15,8 @@ from nern.report import comparison, details, formats, notes, partial, sizes, sum
 from nern.report.collect import collect, write_csv
 from nern.report.document import DASH, Column, Document, Grid, Marks, Text
 from nern.report.entries import Entries, Entry
-from nern.report.frontier.table import frontier
+from nern.report.frontier import table as frontier
+from nern.report.frontier.front import points_with_fronts
 from nern.report.inputs import table_inputs
 from nern.report.render import render
 
@@ -48,7 +49,8 @@ def table(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Document
     if name == "summary":
         return summary.summary(config, root)
     if name.startswith(FRONTIER):
-        return frontier(config, name, root)
+        points = points_with_fronts(config, name, root)
+        return points, frontier.document(config, name, points)
     cells = table_cells(config, name)
     frame = collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
     return frame, build(config, name, frame)

@@ -14,7 +14,7 @@ from nern.report import cells_page, collect, partial, tables
 from nern.report.figures import write as figures
 from nern.report.findings import Finding
 from nern.report.render import render
-from nern.report.render_html import html
+from nern.report.render_html import html, without_picture
 
 TABLES, FIGURES, RESULTS = Path("tables"), Path("figures"), Path("results")
 
@@ -102,6 +102,6 @@ def _now(path: Path, texts: dict[str, str], again: str) -> Iterator[Finding]:
     """Files that are not what would be written now."""
     for suffix, text in texts.items():
         file = path.with_suffix(suffix)
-        if file.exists() and file.read_text(encoding="utf-8") != text:
+        if file.exists() and without_picture(file.read_text(encoding="utf-8")) != without_picture(text):
             message = f"{file}: is not what its cells say now; run: {again}"
             yield Finding(message, error=not partial.is_partial(path))
