@@ -61,7 +61,7 @@ def test_each_point_of_a_frontier_says_what_it_is_in_the_svg():
 
 
 def test_a_frontier_of_nothing_is_no_figure_but_a_sentence(tmp_path):
-    with pytest.raises(NernError, match="nothing of it is compressed; run: snakemake figures/frontier_cifar10.svg"):
+    with pytest.raises(NernError, match="nothing of it is compressed; run: snakemake figures/frontier_cifar10"):
         write.write(CONFIG, "frontier_cifar10", tmp_path, tmp_path)
 
 
