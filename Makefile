@@ -25,6 +25,7 @@ env: .venv/made ## make the environment in .venv
 demo: .venv/made ## the main job on scikit-learn's digits; prints the table
 	$(BIN)/snakemake --cores $(CORES) demo --configfile $(DEMO)
 	@cat tables/digits.md
+	@printf '\nAs pages: tables/digits.html, tables/frontier_digits.html (with its figure), results/cells.html (each cell)\n'
 
 test: .venv/made ## the tests
 	$(BIN)/python -m pytest -n auto --dist loadfile

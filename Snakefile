@@ -28,7 +28,7 @@ localrules:
 
 rule all:
     input:
-        [table_files(name) for name in CONFIG.tables if name != "digits"],
+        [table_files(name) for name in CONFIG.tables],
         [table_files(name) for name in matrix.COMPUTED_TABLES],
         [table_files(f"{matrix.FRONTIER}{name}") for name in CONFIG.frontiers],
         [figure_files(name) for name in matrix.figure_names(CONFIG)],
@@ -41,3 +41,4 @@ rule demo:
         lambda wildcards: table_files("digits"),
         lambda wildcards: table_files("frontier_digits"),
         lambda wildcards: figure_files("frontier_digits"),
+        multiext("results/cells", ".csv", ".html"),

@@ -41,12 +41,17 @@ class Execution(Settings):
     save_every: Positive = Field(60.0, description="seconds between saved states of a running stage")
 
 
+SHOWN = ("tables", "frontiers", "figures")
+"""The sections that say which cells there are."""
 TableName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 
 
 class Config(Settings):
     """The whole configuration."""
 
+    inherit: bool = Field(
+        True, strict=True, description="false: the tables, frontiers and figures of the files before are not wanted"
+    )
     seeds: Annotated[list[CountOrZero], Unique, Field(min_length=1)] = Field([0, 1, 2, 3])
     execution: Execution = Execution()
     original: Original = Original()
@@ -212,6 +217,8 @@ def read_file(path: Path) -> Mapping[str, Any]:
 def read(paths: list[Path], last: Mapping[str, Any] | None = None) -> Config:
     """Read files into one configuration; in later files mappings of one kind merge and all else is replaced.
 
+    A file with `inherit: false` is about other cells than the files before it: what those show is left out.
+
     Args:
         paths: the files.
         last: values that come after theirs.
@@ -221,6 +228,8 @@ def read(paths: list[Path], last: Mapping[str, Any] | None = None) -> Config:
     """
     values: dict[str, Any] = {}
     for layer in [*map(read_file, paths), last or {}]:
+        if layer.get("inherit") is False:
+            values = {key: value for key, value in values.items() if key not in SHOWN}
         values = _merge(values, layer)
     return parse(values, ", ".join(map(str, paths)))
 

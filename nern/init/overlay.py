@@ -99,6 +99,7 @@ class Overlay:
 #   {self.command()}
 # What they are worth at equal bytes (docs/frontier.md) is tables/frontier_{self.name}.md.
 # Written and tried by `nern init`. What is not here is as in config.yaml; `nern schema` prints every key.
+inherit: false # this table and this frontier alone, not the paper's
 execution:
   device: {_flow(self.device)} # where to run; changing it reruns nothing
 

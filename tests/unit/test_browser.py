@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from test_report import TABLE, built, golden_frame, write_cell, write_failure
 
@@ -12,10 +13,13 @@ from nern.matrix import all_cells
 from nern.report.cells import collect
 from nern.report.cells import page as cells_page
 from nern.report.documents.html import html
+from nern.report.frontier import table as frontier
 
 webdriver = pytest.importorskip("selenium.webdriver")
+ActionChains, Keys = webdriver.ActionChains, webdriver.Keys
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium or chromedriver is not installed")
+ROOT = Path(__file__).parents[2]
 WIDTHS, SCHEMES = (360, 768, 1280), ("light", "dark")
 
 
@@ -31,18 +35,25 @@ def browser(tmp_path_factory):
     started.quit()
 
 
+def points():
+    """Those of the published frontier."""
+    return pd.read_csv(ROOT / "tables/published/2026-11-25-frontier/frontier_cifar10_exact.csv")
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """The page of the paper's 232 cells, 5 of them done and 2 failed, and a table."""
+    """The page of the paper's 232 cells, 5 of them done and 2 failed, a table, and the published frontier."""
     folder = tmp_path_factory.mktemp("pages")
-    cells = all_cells(configuration.read([Path(__file__).parents[2] / "config.yaml"]))
+    cells = all_cells(configuration.read([ROOT / "config.yaml"]))
     for number, cell in enumerate(cells[20:25]):
         write_cell(folder, cell, accuracy=(91.5, 9.25, 100.0, 90.0, 91.5)[number])
     for cell in cells[40:42]:
         write_failure(folder, cell)
     frame = collect.collect(cells, folder)
     table = built(golden_frame(tmp_path_factory.mktemp("golden")), TABLE, "cifar10")
-    for name, document in {"cells": cells_page.document(frame), "table": table}.items():
+    overlaid = configuration.read([ROOT / "config.yaml", ROOT / "workflow/config/frontier.yaml"])
+    compared = frontier.document(overlaid, "frontier_cifar10_exact", points())
+    for name, document in {"cells": cells_page.document(frame), "table": table, "frontier": compared}.items():
         files.write_text(folder / f"{name}.html", html(document))
     return folder
 
@@ -126,7 +137,7 @@ def test_the_filters_leave_what_has_all_that_is_chosen(browser, pages):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("page", ["cells", "table"])
+@pytest.mark.parametrize("page", ["cells", "table", "frontier"])
 def test_a_table_too_wide_for_the_window_scrolls_by_itself(browser, pages, page, width):
     opened(browser, pages / f"{page}.html", width=width)
     browser.execute_script("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
@@ -135,7 +146,7 @@ def test_a_table_too_wide_for_the_window_scrolls_by_itself(browser, pages, page,
     assert browser.execute_script(wide) or width == 1280
 
 
-@pytest.mark.parametrize("page", ["cells", "table"])
+@pytest.mark.parametrize("page", ["cells", "table", "frontier"])
 def test_light_and_dark_can_be_read(browser, pages, page):
     seen = []
     for scheme in SCHEMES:
@@ -147,6 +158,38 @@ def test_light_and_dark_can_be_read(browser, pages, page):
         assert abs(brightness[0] - brightness[1]) > 180
         seen.append(brightness[1])
     assert seen[0] > 200 > 60 > seen[1]
+
+
+def told(browser):
+    return browser.find_element("css selector", "figcaption output").text
+
+
+def test_a_point_of_a_frontier_says_what_it_is_where_the_mouse_is(browser, pages):
+    opened(browser, pages / "frontier.html")
+    # the one of the most divergence that has no other within reach, so that nothing lies above it
+    point = points().set_index("codec").loc["kernels-16-distilled"]
+    marks = browser.find_elements("css selector", ".says")
+    (mark,) = [each for each in marks[len(marks) // 2 :] if "kernels-16-distilled" in title(browser, each)]
+    ActionChains(browser).move_to_element(mark).perform()
+    assert told(browser) == (
+        f"resnet20, weights, kernels-16-distilled: {point['bytes'] / 1024:.1f} KiB, "
+        f"accuracy {point['accuracy']:.2f} %, divergence {point['divergence']:.4f}"
+    )
+    assert told(browser) == title(browser, mark)
+
+
+def test_the_arrow_keys_go_from_point_to_point_behind_one_stop(browser, pages):
+    opened(browser, pages / "frontier.html")
+    titles = [title(browser, each) for each in browser.find_elements("css selector", ".says")]
+    for key, wanted in ((Keys.TAB, titles[0]), (Keys.ARROW_RIGHT, titles[1]), (Keys.ARROW_LEFT, titles[0])):
+        ActionChains(browser).send_keys(key).perform()
+        assert told(browser) == wanted
+    ActionChains(browser).send_keys(Keys.TAB).perform()
+    assert browser.switch_to.active_element.tag_name == "th"
+
+
+def title(browser, mark):
+    return browser.execute_script("return arguments[0].querySelector('title').textContent", mark)
 
 
 def test_the_page_needs_nothing_else_and_says_nothing_to_the_console(browser, pages):

@@ -112,10 +112,29 @@ def test_unknown_names_are_found_before_anything_runs(path, value, sentence):
 
 @pytest.mark.parametrize("overlay", [None, *OVERLAYS], ids=lambda path: path.name if path else "config.yaml")
 def test_every_shipped_configuration_resolves(overlay):
-    below = "laptop.yaml" if overlay and overlay.name == "published.yaml" else "demo.yaml"
-    config = read([ROOT / "config.yaml"] + ([ROOT / "workflow/config" / below, overlay] if overlay else []))
+    below = {"published.yaml": ["laptop.yaml"], "choices.yaml": ["demo.yaml"]}.get(overlay.name, []) if overlay else []
+    files = [ROOT / "workflow/config" / name for name in below] + ([overlay] if overlay else [])
+    config = read([ROOT / "config.yaml", *files])
     matrix.check(config)
     assert matrix.all_cells(config)
+
+
+def test_an_overlay_that_inherits_nothing_is_about_its_own_cells():
+    demo = read([ROOT / "config.yaml", ROOT / "workflow/config/demo.yaml"])
+    assert {cell.task for cell in matrix.all_cells(demo)} == {"digits"} and len(matrix.all_cells(demo)) == 6 * 4
+    assert list(demo.tables) == list(demo.frontiers) == ["digits"] and matrix.figure_names(demo) == ["frontier_digits"]
+    # its other settings go on from the file before, and a later file goes on from it
+    assert demo.protocol == read([ROOT / "config.yaml"]).protocol
+    tiny = read([ROOT / "config.yaml", ROOT / "workflow/config/demo.yaml", ROOT / "tests/tiny.yaml"])
+    assert list(tiny.tables) == ["digits"] and tiny.tables["digits"].smoothing == demo.tables["digits"].smoothing
+
+
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_whether_a_file_inherits_is_true_or_false(tmp_path, value):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"inherit": value}))
+    with pytest.raises(NernError, match="inherit: Input should be a valid boolean"):
+        read([ROOT / "config.yaml", path])
 
 
 @pytest.mark.parametrize("content", ["", "- a\n", "a: [", "a: b: c", "\x00", "5", "&a [*a]"])

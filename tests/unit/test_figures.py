@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pandas as pd
@@ -25,6 +27,7 @@ from nern.report.figures import (
     cells,
     compression,
     curves,
+    frontier,
     importance,
     learned,
     regularization,
@@ -38,6 +41,28 @@ from nern.stages.importance import mean_activations
 
 ROOT = Path(__file__).parents[2]
 CONFIG = configuration.read([ROOT / "config.yaml"])
+
+
+def test_each_point_of_a_frontier_says_what_it_is_in_the_svg():
+    points = pd.read_csv(ROOT / "tables/published/2026-11-25-frontier/frontier_cifar10_exact.csv")
+    drawn = ElementTree.fromstring(frontier.picture(points, "a <title> of $1 & more"))
+    said = Counter(group.findtext("{*}title") for group in drawn.iterfind(".//{*}g[@class='says']"))
+    lowest = points["original_accuracy"].iloc[0] - frontier.LEAST_ACCURACY
+    for point in points.to_dict("records"):
+        order = {"none": "no permutation"}.get(point["smoothing"], point["smoothing"])
+        predictor = f"predictor, h 160 (decoupled-table, {order}), {point['codec']}: "
+        start = f"weights, {point['codec']}: " if point["stored"] == "weights" else predictor
+        worth = f"accuracy {point['accuracy']:.2f} %, divergence {point['divergence']:.4f}"
+        (found,) = [text for text in said if text.startswith(f"resnet20, {start}")]
+        size = float(found.split(": ")[1].split()[0])
+        assert worth in found and size == pytest.approx(point["bytes"] / 1024, abs=0.5)
+        assert said[found] == 1 + (point["accuracy"] >= lowest), "once in each panel that shows it"
+    assert len(said) == len(points)
+
+
+def test_a_frontier_of_nothing_is_no_figure_but_a_sentence(tmp_path):
+    with pytest.raises(NernError, match="nothing of it is compressed; run: snakemake figures/frontier_cifar10"):
+        write.write(CONFIG, "frontier_cifar10", tmp_path, tmp_path)
 
 
 def test_similarity_by_its_closed_form():

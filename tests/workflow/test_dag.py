@@ -56,6 +56,7 @@ def made(tmp_path_factory):
     folder = checkout(tmp_path_factory.mktemp("made"))
     done = snakemake(folder, TABLE)
     assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "said.txt").write_text(done.stderr)
     return folder
 
 
@@ -85,11 +86,31 @@ def test_the_demonstration_makes_its_table_and_then_has_nothing_to_do(made):
     assert planned(made, TABLE) == {}
 
 
+def test_a_run_says_one_line_a_job_into_a_file(made):
+    said = (made / "said.txt").read_text().splitlines()
+    jobs = [line for line in said if re.match(r"\d\d:\d\d:\d\d +\d+ of 18  ", line)]
+    assert len(jobs) == 18 and len(said) <= 18 + 7, said
+    assert sum(line.endswith(" %") and "Evaluate" in line for line in jobs) == 6
+    assert re.search(r"18 of 18  Write tables/digits \(\d+ s\)$", jobs[-1])
+
+
+def test_a_run_that_fails_shows_the_end_of_the_jobs_log(run):
+    (run / "wild.yaml").write_text("variants: {decoupled: {training: {optimizer: {lr: 1.0e8}}}}\n")
+    done = snakemake(run, f"{CELL}/fit.json", overlays=[*TINY, "wild.yaml"])
+    assert done.returncode == 1
+    log = f"logs/{CELL.removeprefix('results/')}/fit.log"
+    assert f"failed: Fit {CELL}\n{log}:\n    nern fit: {CELL}: the loss is not finite" in done.stderr
+    assert "Traceback" not in done.stderr and "RuleException" not in done.stderr
+
+
 def test_the_demonstration_also_measures_what_its_networks_are_worth_at_equal_bytes(run):
-    assert planned(run, "demo") == {"compress_cell": 4, "compress_original": 1, "table": 1, "figure": 1}
-    files = ["tables/frontier_digits.md", "figures/frontier_digits.svg"]
+    assert planned(run, "demo") == {
+        "compress_cell": 4, "compress_original": 1, "table": 1, "figure": 1, "collect": 1,
+    }  # fmt: skip
+    files = ["tables/frontier_digits.md", "figures/frontier_digits.svg", "results/cells.html"]
     done = snakemake(run, *files)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 of 6 cells are done." in (run / "results/cells.html").read_text()
     assert planned(run, "demo") == {}
     overlay = run / "change.yaml"
     rates = [{"codec": "uniform-3", "rate": 2e-3}, {"codec": "binary", "rate": 1e-3}]

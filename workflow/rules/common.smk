@@ -7,7 +7,9 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
-from nern import compression, matrix, requests
+from snakemake.logging import logger
+
+from nern import compression, matrix, requests, run_log
 from nern.files import write_text
 from nern.config import check_command_line, fingerprint
 from nern.config import read as read_config
@@ -39,6 +41,11 @@ try:
     compression.check(CONFIG)
 except NernError as error:
     sys.exit(f"nern: {error}")
+
+# What a run says is nern/run_log.py's; a dry run, --verbose and the jobs that an executor starts keep Snakemake's own.
+OUTPUT = workflow.output_settings
+if workflow.is_main_process and not (OUTPUT.dryrun or OUTPUT.verbose):
+    run_log.follow(logger)
 
 # One GPU unless --resources says otherwise; a run on the CPU asks for none.
 if "gpu" not in workflow.global_resources:

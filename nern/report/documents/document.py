@@ -86,6 +86,8 @@ class Document:
     grids: list[Grid]
     lead: str = ""
     """What a page says first."""
+    picture: str = ""
+    """An SVG that a page shows before its tables."""
 
 
 class Marks:

@@ -2,6 +2,7 @@
 
 import html as markup
 import itertools
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ def html(document: Document) -> str:
             "<body>",
             f"<h1>{title}</h1>",
             *([f"<p>{_escape(document.lead)}</p>"] if document.lead else []),
+            *_picture(document.picture),
             *parts,
             f"<script>{SCRIPT}</script>",
             "</body>",
@@ -34,6 +36,17 @@ def html(document: Document) -> str:
             "",
         ]
     )
+
+
+def _picture(svg: str) -> list[str]:
+    """The SVG as a part of the page, and a line in which the script says what is under the mouse."""
+    caption = "<figcaption><output>What a point is stands here when the mouse is on it.</output></figcaption>"
+    return ['<figure><div class="wide">', svg[svg.index("<svg") :], f"</div>{caption}</figure>"] if svg else []
+
+
+def without_picture(page: str) -> str:
+    """A page without its picture, which another version of matplotlib draws with other bytes."""
+    return re.sub("<figure>.*?</figure>\n", "", page, flags=re.DOTALL)
 
 
 def _filters(grid: Grid) -> str:

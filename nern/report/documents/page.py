@@ -35,6 +35,10 @@ form { display: flex; flex-wrap: wrap; gap: .5rem 1.25rem; align-items: baseline
 form[hidden] { display: none; }
 select { font: inherit; max-width: 12rem; }
 form output { color: var(--soft); }
+figure { margin: 0 0 1.5rem; }
+figure svg { max-width: max(100%, 46rem); height: auto; display: block; }
+figcaption { font-size: .875rem; color: var(--soft); min-height: 3em; margin-top: .25rem; }
+.says:is(:hover, :focus) { outline: 2px solid #d55e00; outline-offset: 2px; }
 details { margin: 1rem 0 0; }
 summary b { font-weight: 600; }
 summary { cursor: pointer; padding: .25rem 0; }
@@ -79,6 +83,20 @@ for (const table of document.querySelectorAll("table")) {
     };
     head.addEventListener("click", sort);
     head.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
+  });
+}
+// A point of a figure says what it is where the mouse is, or the focus, which the arrow keys move.
+for (const figure of document.querySelectorAll("figure")) {
+  const points = [...figure.querySelectorAll(".says")];
+  points.forEach((point, at) => {
+    const say = () => { figure.querySelector("output").textContent = point.querySelector("title").textContent; };
+    point.tabIndex = at ? -1 : 0;
+    point.addEventListener("mouseenter", say);
+    point.addEventListener("focus", say);
+    point.addEventListener("keydown", event => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (step) points[(at + step + points.length) % points.length].focus();
+    });
   });
 }
 // The filters above a table leave the rows that have all that is chosen.

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from nern.report.figures.style import COLORS, LINES, MARKERS
-from nern.report.frontier.front import KIB
-from nern.report.frontier.points import WEIGHTS
+from nern.report.figures.style import COLORS, LINES, MARKERS, SAYS, plain, style, svg
+from nern.report.frontier.front import KIB, describe, kibibytes
+from nern.report.frontier.points import PREDICTOR, WEIGHTS
 from nern.report.tables.entries import NAMES
 
 PANELS = {"accuracy": "test accuracy (%)", "divergence": "divergence from the original (nats)"}
@@ -19,8 +19,16 @@ LEAST_ACCURACY = 30
 """Points below the original's accuracy that the axis shows at most: worse ways would squeeze the others."""
 
 
+def picture(data: pd.DataFrame, title: str) -> str:
+    """The figure as SVG for a page; none where nothing is done."""
+    if not (data["n"] > 0).any():
+        return ""
+    with style():
+        return svg(draw(data, plain(title)))
+
+
 def draw(data: pd.DataFrame, title: str) -> Figure:
-    """A row of two panels per network."""
+    """A row of two panels per network. Each point says in a browser what it is."""
     done = data[data["n"] > 0].assign(method=lambda rows: rows.apply(_method, axis=1))
     networks, methods = list(dict.fromkeys(done["network"])), list(dict.fromkeys(done["method"]))
     figure = Figure(figsize=(11, 1 + 3.6 * len(networks)))
@@ -58,13 +66,14 @@ def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> 
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    shown = data.assign(divergence=data["divergence"].clip(lower=LOWEST_DIVERGENCE))
+    shown, lowest = data.assign(divergence=data["divergence"].clip(lower=LOWEST_DIVERGENCE)), LOWEST_DIVERGENCE
     if measure == "divergence":
         axes.set_yscale("log")
     else:
         original = float(data["original_accuracy"].iloc[0])
+        lowest = max(original - LEAST_ACCURACY, 0)
         axes.axhline(original, color="#000000", linewidth=0.8, label="original")
-        axes.set_ylim(max(original - LEAST_ACCURACY, 0), original + 1.5)
+        axes.set_ylim(lowest, original + 1.5)
     front = shown[shown[f"front_{measure}"]].sort_values("bytes")
     axes.plot(front["bytes"] / KIB, front[measure], color="#999999", linewidth=5, alpha=0.35, label="front")
     for number, method in enumerate(methods):
@@ -72,9 +81,19 @@ def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> 
         # the best of a method for each number of bytes; the rest are points beside the curve
         better = part[measure].cummin() if measure == "divergence" else part[measure].cummax()
         best = part[part[measure] == better]
-        style: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
-        axes.errorbar(
-            part["bytes"] / KIB, part[measure], yerr=part[f"{measure}_half_width"], linestyle="", alpha=0.5, **style
-        )
+        look: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
+        bars = {"yerr": part[f"{measure}_half_width"], "ecolor": look["color"]}
+        axes.errorbar(part["bytes"] / KIB, part[measure], fmt="none", alpha=0.5, **bars)
         line = LINES[number % len(LINES)]
-        axes.plot(best["bytes"] / KIB, best[measure], linestyle=line, label=method, linewidth=1.1, **style)
+        axes.plot(best["bytes"] / KIB, best[measure], linestyle=line, label=method, linewidth=1.1, **look)
+        for _, row in part[part[measure] >= lowest].iterrows():
+            axes.plot(
+                row["bytes"] / KIB, row[measure], linestyle="", alpha=0.5, zorder=3, gid=f"{SAYS}{_says(row)}", **look
+            )
+
+
+def _says(row: pd.Series) -> str:
+    """What a point is: how it is stored, in how many bytes, and what it is worth."""
+    seeds = f", n = {row['n']}" if row["stored"] == PREDICTOR else ""
+    worth = f"accuracy {row['accuracy']:.2f} %, divergence {row['divergence']:.4f}"
+    return f"{row['network']}, {row['stored']}, {describe(row)}: {kibibytes(row['bytes'])}, {worth}{seeds}"

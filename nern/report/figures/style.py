@@ -1,6 +1,7 @@
 """How figures look, and how they are written: the same bytes for the same data."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ Eight colors and seven lines and markers: no two of the first 56 pairs are the s
 LINES: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2))]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 """Color is never the only difference: figures are printed in gray, too."""
+SAYS = "says: "
+"""Before the `gid` of what a browser explains where the mouse is, by the rest of its gid."""
 
 
 @contextmanager
@@ -52,9 +55,16 @@ def plain(text: str) -> str:
     return visible(text).replace("$", r"\$")
 
 
+def svg(figure: Figure) -> str:
+    """The figure as SVG, with a title on each artist whose gid begins with `SAYS`."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return re.sub(rf'<g id="{SAYS}([^"]*)">', r'<g class="says">\n<title>\1</title>', buffer.getvalue())
+
+
 def write(figure: Figure, out: Path, name: str) -> None:
     """Write `<name>.svg` and `<name>.png` (200 dpi) into `out`, each atomically."""
-    for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata)
-        files.write_bytes(out / f"{name}.{suffix}", buffer.getvalue())
+    files.write_text(out / f"{name}.svg", svg(figure))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
+    files.write_bytes(out / f"{name}.png", buffer.getvalue())

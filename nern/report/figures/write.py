@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nern.config import Config
+from nern.errors import NernError
 from nern.matrix import figure_cells, figure_inputs, figure_settings
 from nern.report import partial
 from nern.report.cells.collect import write_csv
@@ -23,7 +24,7 @@ from nern.report.figures import (
 from nern.report.figures.cells import done_cells
 from nern.report.figures.style import plain, style
 from nern.report.figures.style import write as write_images
-from nern.report.frontier.table import frontier as frontier_table
+from nern.report.frontier.front import points_with_fronts
 from nern.report_settings import (
     CellsFigure,
     EmbeddingFigure,
@@ -65,8 +66,10 @@ def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
         data = similarity.frame(settings)
         return data, similarity.draw(data, settings)
     if isinstance(settings, Frontier):
-        data, document = frontier_table(config, name, root)
-        return data, frontier.draw(data, document.title)
+        data = points_with_fronts(config, name, root)
+        if not (data["n"] > 0).any():
+            raise NernError(f"figures.{name}: nothing of it is compressed; run: snakemake figures/{name}.svg")
+        return data, frontier.draw(data, settings.title)
     done, note = done_cells(config, name, root)
     note = plain(note)
     if isinstance(settings, PruningFigure):

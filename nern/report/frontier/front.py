@@ -1,11 +1,25 @@
 """Which points of a frontier are worth having, and who wins where."""
 
+from pathlib import Path
+
 import pandas as pd
 
-from nern.report.frontier.points import PREDICTOR, WEIGHTS
+from nern.config import Config
+from nern.report.frontier.points import PREDICTOR, WEIGHTS, frame
 from nern.report.tables.entries import NAMES
 
 KIB = 1024
+
+
+def points_with_fronts(config: Config, name: str, root: Path) -> pd.DataFrame:
+    """What table and figure show: `points.frame`, with front_accuracy and front_divergence (whether on the front).
+
+    Raises:
+        NernError: a file is damaged.
+    """
+    data = frame(config, name, root)
+    data = data.reindex(columns=list(dict.fromkeys([*data.columns, "bytes", "lost", "divergence"])))
+    return data.assign(front_accuracy=on_front(data, "lost"), front_divergence=on_front(data, "divergence"))
 
 
 def on_front(data: pd.DataFrame, measure: str) -> "pd.Series[bool]":

@@ -1,7 +1,6 @@
 """A frontier as a table: a row per network and way to store its weights, and above all who wins where."""
 
 import math
-from pathlib import Path
 
 import pandas as pd
 
@@ -9,8 +8,9 @@ from nern.config import Config
 from nern.matrix import frontier_of, task_of
 from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
-from nern.report.frontier.front import KIB, on_front, verdicts
-from nern.report.frontier.points import PREDICTOR, WEIGHTS, frame
+from nern.report.figures.frontier import picture
+from nern.report.frontier.front import KIB, verdicts
+from nern.report.frontier.points import PREDICTOR, WEIGHTS
 from nern.report.tables.entries import NAMES
 
 NOTES = [
@@ -44,17 +44,15 @@ NOTES = [
 SIZES = {"Coded": "coded_bytes", "Tables": "table_bytes", "Permutation": "permutation_bytes"}
 
 
-def frontier(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Document]:
-    """The frame of a frontier's points, with their fronts, and the table.
+def document(config: Config, name: str, data: pd.DataFrame) -> Document:
+    """The table of a frontier's points.
 
-    Raises:
-        NernError: a file is damaged.
+    Args:
+        config: the configuration that has the frontier.
+        name: of its table.
+        data: its points, with their fronts (see `front.points_with_fronts`).
     """
-    settings, data = frontier_of(config, name), frame(config, name, root)
-    for column in ("bytes", "lost", "divergence"):
-        if column not in data:
-            data[column] = math.nan
-    data["front_accuracy"], data["front_divergence"] = on_front(data, "lost"), on_front(data, "divergence")
+    settings = frontier_of(config, name)
     task = task_of(config, settings.task)
     columns = [Column("Network", numeric=False), Column("Stored", numeric=False), Column("Codec", numeric=False)]
     columns += [Column("KiB"), *(Column(title, "of it (KiB)") for title in SIZES), Column("Bits"), Column("Ratio")]
@@ -74,7 +72,7 @@ def frontier(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Docum
     missing = int((data["seeds"] - data["n"]).sum())
     notes += [*NOTES, Note("Points", f"{len(data)} rows; {missing} measurements are missing.")]
     title = settings.title
-    return data, Document(name, title, [Grid(title, columns, rows, notes, keys=2)])
+    return Document(name, title, [Grid(title, columns, rows, notes, keys=2)], picture=picture(data, title))
 
 
 def _row(row: dict[str, object]) -> list[str]:

@@ -16,7 +16,8 @@ from nern.report.cells.collect import current, write_csv
 from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Marks, Text
 from nern.report.documents.render import render
-from nern.report.frontier.table import frontier
+from nern.report.frontier import table as frontier
+from nern.report.frontier.front import points_with_fronts
 from nern.report.inputs import table_inputs
 from nern.report.tables import comparison, details, notes, sizes, summary
 from nern.report.tables.entries import Entries, Entry
@@ -50,7 +51,8 @@ def table(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Document
     if name == "summary":
         return summary.summary(config, root)
     if name.startswith(FRONTIER):
-        return frontier(config, name, root)
+        points = points_with_fronts(config, name, root)
+        return points, frontier.document(config, name, points)
     cells = table_cells(config, name)
     frame = current(config, cells, root)
     return frame, build(config, name, frame)

@@ -13,7 +13,7 @@ from nern.matrix import COMPUTED_TABLES, FRONTIER, Cell, all_cells, figure_names
 from nern.report import partial
 from nern.report.cells import collect
 from nern.report.cells import page as cells_page
-from nern.report.documents.html import html
+from nern.report.documents.html import html, without_picture
 from nern.report.documents.render import render
 from nern.report.figures import write as figures
 from nern.report.tables import write as tables
@@ -105,6 +105,6 @@ def _now(path: Path, texts: dict[str, str], again: str) -> Iterator[Finding]:
     """Files that are not what would be written now."""
     for suffix, text in texts.items():
         file = path.with_suffix(suffix)
-        if file.exists() and file.read_text(encoding="utf-8") != text:
+        if file.exists() and without_picture(file.read_text(encoding="utf-8")) != without_picture(text):
             message = f"{file}: is not what its cells say now; run: {again}"
             yield Finding(message, error=not partial.is_partial(path))
