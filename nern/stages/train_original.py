@@ -18,6 +18,7 @@ from nern.data.pipeline import completed_epochs, epochs_to_steps
 from nern.data.prepared import read_manifest
 from nern.errors import NernError
 from nern.matrix import OriginalCell, data_path, network_of, original_settings, task_of
+from nern.method.precision import passes_in, widened
 from nern.method.smoothness import smoothness_loss
 from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers, weight_of
@@ -194,11 +195,12 @@ class Training:
         lr = self.recipe.lr * self.recipe.gamma ** sum(epoch >= milestone for milestone in self.recipe.milestones)
         self.optimizer.param_groups[0]["lr"] = lr
         inputs, labels = self.images.labeled(step)
-        loss = F.cross_entropy(self.module(inputs), labels)
-        if self.smooth:
-            loss = loss + self.recipe.smoothness * smoothness_loss(self.smooth)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with passes_in(self.recipe.precision, self.device):
+            loss = F.cross_entropy(widened(self.module(inputs)), labels)
+            if self.smooth:
+                loss = loss + self.recipe.smoothness * smoothness_loss(self.smooth)
+            loss.backward()
         self.optimizer.step()
         return loss.detach()
 
