@@ -132,9 +132,15 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from nern.report import plan
+    config = _config(arguments)
+    if arguments.measure is None:
+        from nern.report import plan
 
-    say(plan.render(plan.plan(_config(arguments))))
+        say(plan.render(plan.plan(config)))
+    else:
+        from nern.report import cost
+
+        say(cost.measured(config, Path(), arguments.measure or None))
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -262,7 +268,9 @@ def parser() -> argparse.ArgumentParser:
     command = add("status", _status, "list the matrix: done, running, failed, missing, with accuracy where known")
     command.add_argument("--watch", action="store_true", help="show what runs, with rate and time left, until Ctrl-C")
     command.add_argument("--every", type=_positive, default=5, metavar="S", help="seconds between looks (default: 5)")
-    add("plan", _plan, "count the matrix's fits, with the GPU hours that the paper's fits took")
+    command = add("plan", _plan, "count the matrix's fits, with the GPU hours that the paper's fits took")
+    text = "time a few steps of each kind of fit here: hours of the matrix, or of one table, and of what is not done"
+    command.add_argument("--measure", nargs="?", const="", metavar="TABLE", help=text)
     add("verify", _verify, "check all results and tables against each other, the configuration and the code")
     command = add("explain", _explain, "print the resolved settings, fingerprints and inputs of a cell or an original")
     command.add_argument("path", metavar="CELL|ORIGINAL", help=f"{CELL} or {ORIGINAL}")
