@@ -76,7 +76,7 @@ def main() -> None:
     base = setting_of(options)
     for precision in get_args(Precision):
         setting = replace(base, precision=precision)
-        print(f"\n{describe(setting)}, {precision}, median of {options.repeats}\n")
+        print(f"\n{describe(setting)}, median of {options.repeats}\n")
         found = rows(setting, options.repeats)
         print(markdown(HEADER, [row.cells() for row in found]))
         print(f"\n{ITERATIONS:,} full steps: {found[0].here * ITERATIONS / 6e4:.1f} min")

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +104,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=256, help="images in a step")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
     parser.add_argument("--threads", type=int, default=cores(), help="CPU threads")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="of the networks' passes")
 
 
 def setting_of(options: argparse.Namespace) -> Setting:
@@ -115,5 +117,7 @@ def setting_of(options: argparse.Namespace) -> Setting:
         if getattr(options, name) < 1:
             raise NernError(f"--{name} {getattr(options, name)}: must be at least 1")
     phase = Phase.model_validate({"batch": options.batch, "sampling": {"kernels": options.kernels}})
-    chosen = {name: getattr(options, name) for name in ("network", "hidden", "threads", "device", "weights")}
+    chosen = {
+        name: getattr(options, name) for name in ("network", "hidden", "threads", "device", "weights", "precision")
+    }
     return Setting(phase=phase, **chosen)

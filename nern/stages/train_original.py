@@ -194,15 +194,7 @@ class Training:
         epoch = completed_epochs(step, self.images.count, self.recipe.batch)
         lr = self.recipe.lr * self.recipe.gamma ** sum(epoch >= milestone for milestone in self.recipe.milestones)
         self.optimizer.param_groups[0]["lr"] = lr
-        inputs, labels = self.images.labeled(step)
-        self.optimizer.zero_grad(set_to_none=True)
-        with passes_in(self.recipe.precision, self.device):
-            loss = F.cross_entropy(widened(self.module(inputs)), labels)
-            if self.smooth:
-                loss = loss + self.recipe.smoothness * smoothness_loss(self.smooth)
-            loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+        return descend(self.module, self.optimizer, *self.images.labeled(step), self.recipe, self.smooth)
 
     def _stop_if_not_finite(self, loss: Tensor, step: int) -> None:
         if not math.isfinite(loss.item()):
@@ -227,3 +219,31 @@ class Training:
                     self.device,
                     memory_format=torch.channels_last if parameter.dim() == 4 else torch.contiguous_format,
                 )
+
+
+def descend(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    labels: Tensor,
+    recipe: Original,
+    smooth: list[Tensor],
+) -> Tensor:
+    """Take one step, and return the loss before it.
+
+    Args:
+        module: the network, in training mode.
+        optimizer: of its parameters.
+        inputs: float32 [b, C, H, W].
+        labels: int64 [b].
+        recipe: its precision and its smoothness.
+        smooth: the weights that are to be smooth; empty if none.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    with passes_in(recipe.precision, inputs.device):
+        loss = F.cross_entropy(widened(module(inputs)), labels)
+        if smooth:
+            loss = loss + recipe.smoothness * smoothness_loss(smooth)
+        loss.backward()
+    optimizer.step()
+    return loss.detach()

@@ -12,11 +12,15 @@ from nern.method import distillation
 from nern.method.distillation import distillation_gradient
 from nern.method.precision import passes_in, widened
 from nern.method.workers import Workers
+from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.graph import FunctionalNetwork
-from nern.settings import Phase
+from nern.settings import Original, Phase
+from nern.stages.train_original import descend
 
 COSINE, ERROR, LOSS = 0.999, 0.05, 0.02
 """The bound: of each layer's gradient with the exact one, of its error beside its norm, and of a loss beside itself."""
+TRAINING = 0.97
+"""The same of an original's own training, by statistics of the batch: its gradients are sums that nearly cancel."""
 CPU = torch.device("cpu")
 
 
@@ -108,3 +112,39 @@ def test_tf32_is_on_in_its_passes_alone_and_on_a_gpu():
 @pytest.mark.parametrize(("given", "wanted"), [("bfloat16", "float32"), ("float32", "float32"), ("float64", "float64")])
 def test_numbers_are_never_narrowed(given, wanted):
     assert widened(torch.ones(2, dtype=getattr(torch, given))).dtype == getattr(torch, wanted)
+
+
+def update(precision, module, images, labels):
+    """What one step of plain SGD adds to the parameters: minus the gradient."""
+    module = copy.deepcopy(module).train()
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    loss = descend(module, optimizer, images, labels, Original(precision=precision), [])
+    after = [parameter.detach() for parameter in module.parameters()]
+    return loss, [new - old for old, new in zip(before, after, strict=True)]
+
+
+def test_an_originals_step_in_16_bits_keeps_its_bound_and_is_the_same_each_time():
+    torch.manual_seed(0)
+    module, images = CifarResNet(8, classes=10, shortcut="B"), torch.randn(64, 3, 32, 32)
+    labels = torch.arange(64) % 10
+    loss, ours = update("bfloat16", module, images, labels)
+    exact_loss, exact = update("float32", copy.deepcopy(module).double(), images.double(), labels)
+    assert loss.item() == pytest.approx(exact_loss.item(), rel=LOSS)
+    for one, other in zip(ours, exact, strict=True):
+        assert one.dtype == torch.float32
+        assert F.cosine_similarity(one.double().flatten(), other.flatten(), dim=0) >= TRAINING
+    again = update("bfloat16", module, images, labels)[1]
+    assert all(torch.equal(one, other) for one, other in zip(ours, again, strict=True))
+
+
+def test_an_originals_step_in_32_bits_is_plain_autograds():
+    torch.manual_seed(0)
+    module, images, labels = CifarResNet(8, classes=10, width=4), torch.randn(4, 3, 8, 8), torch.arange(4)
+    loss, ours = update("float32", module, images, labels)
+    plain = copy.deepcopy(module).train()
+    wanted = F.cross_entropy(plain(images), labels)
+    wanted.backward()
+    assert torch.equal(loss, wanted.detach())
+    for one, parameter in zip(ours, plain.parameters(), strict=True):
+        torch.testing.assert_close(one, -parameter.grad, rtol=1e-5, atol=1e-5)
