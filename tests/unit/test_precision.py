@@ -73,6 +73,7 @@ def test_in_16_bits_too_the_number_of_threads_changes_no_bit(threads):
     problem = Distilling()
     one, other = problem.gradient("bfloat16"), problem.gradient("bfloat16", threads)
     assert all(torch.equal(a, b) for a, b in zip([*one[0], *one[1:]], [*other[0], *other[1:]], strict=True))
+    assert not torch.equal(one[0][0], problem.gradient("float32")[0][0])  # it was 16 bits
 
 
 def test_of_equal_networks_the_losses_in_16_bits_are_those_of_32():
