@@ -1,6 +1,6 @@
 """The tables of docs/performance.md, and how a step grows: `make bench`, or `python -m benchmarks [--device cuda]`.
 
-Each part is also a command of its own: step, permutation, loading, throughput, overhead, scaling.
+Each part is also a command of its own: step, training, permutation, loading, throughput, overhead, scaling.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-from benchmarks import loading, overhead, permutation, scaling, step, throughput
+from benchmarks import loading, overhead, permutation, scaling, step, throughput, training
 from benchmarks.problem import Setting
 from benchmarks.table import HEADER, Row, end, markdown
 from nern.provenance import cores
@@ -22,6 +22,7 @@ def main() -> None:
     rows: list[Row] = []
     parts = {
         "step": lambda: step.rows(setting, 5),
+        "training": lambda: [training.row(setting, 5)],
         "permutation": permutation.rows,
         "loading": lambda: [loading.row(torch.device(setting.device), seconds=3)],
         "throughput": lambda: [throughput.row(setting, 2)] if setting.device == "cpu" else [],

@@ -1,4 +1,4 @@
-"""Everything about a GPU in one table: the step in float32 and TF32 beside a straightforward one, and host waits.
+"""Everything about a GPU in one table: the step in each precision beside a straightforward one, and host waits.
 
     python -m benchmarks.gpu [--network resnet56] [--repeats 7]
 
@@ -11,6 +11,8 @@ share it), and images a second of the loader. Needs a CUDA device; exits with a 
 import argparse
 import statistics
 import warnings
+from dataclasses import replace
+from typing import get_args
 
 import torch
 
@@ -20,6 +22,7 @@ from benchmarks.step import describe, rows
 from benchmarks.table import HEADER, end, markdown, number
 from benchmarks.throughput import Arrangement
 from nern.errors import NernError
+from nern.settings import Precision
 
 ITERATIONS = 70_000
 AT_ONCE = (1, 2, 4)
@@ -71,9 +74,9 @@ def main() -> None:
     if not torch.cuda.is_available():
         raise NernError("benchmarks.gpu: torch sees no GPU; run it where torch.cuda.is_available() is true")
     base = setting_of(options)
-    for tf32 in (False, True):
-        setting = Setting(**(vars(base) | {"tf32": tf32}))
-        print(f"\n{describe(setting)}, {'TF32' if tf32 else 'float32'}, median of {options.repeats}\n")
+    for precision in get_args(Precision):
+        setting = replace(base, precision=precision)
+        print(f"\n{describe(setting)}, median of {options.repeats}\n")
         found = rows(setting, options.repeats)
         print(markdown(HEADER, [row.cells() for row in found]))
         print(f"\n{ITERATIONS:,} full steps: {found[0].here * ITERATIONS / 6e4:.1f} min")

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
 from nern.provenance import cores
 from nern.seeding import generator
-from nern.settings import Embedding, Phase, PositionalEmbedding
+from nern.settings import Embedding, Phase, PositionalEmbedding, Precision
 from nern.stages.runtime import start
 
 DEPTHS = {"resnet8": 8, "resnet20": 20, "resnet56": 56}
@@ -37,11 +38,11 @@ class Setting:
     threads: int = 1
     device: str = "cpu"
     weights: Path | None = None
-    tf32: bool = False
+    precision: Precision = "float32"
 
     def start(self, threads: int) -> torch.device:
         """Set torch up as a stage does, with a number of CPU threads; returns the device."""
-        return start(Execution(device=self.device), threads, tf32=self.tf32)
+        return start(Execution(device=self.device), threads)
 
 
 class Problem:
@@ -74,7 +75,7 @@ class Problem:
         self.table = CoordinateTable(coordinates, self.predictor.embedding).to(device, dtype)
         self.coordinates = coordinates.to(device)
         initialize(self.predictor, self.table, self.target, None, generator(0, "initialization"))
-        self.losses = phase.losses
+        self.losses, self.precision = phase.losses, setting.precision
         self.sampler = training_sampler(phase, self.layout, self.target, 0)
         self.workers = Workers(setting.threads if device.type == "cpu" else 1)
         self.optimizer = PredictorOptimizer(self.predictor, phase.optimizer, self.workers)
@@ -103,6 +104,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=256, help="images in a step")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
     parser.add_argument("--threads", type=int, default=cores(), help="CPU threads")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="of the networks' passes")
 
 
 def setting_of(options: argparse.Namespace) -> Setting:
@@ -115,4 +117,7 @@ def setting_of(options: argparse.Namespace) -> Setting:
         if getattr(options, name) < 1:
             raise NernError(f"--{name} {getattr(options, name)}: must be at least 1")
     phase = Phase.model_validate({"batch": options.batch, "sampling": {"kernels": options.kernels}})
-    return Setting(options.network, options.hidden, phase, options.threads, options.device, weights=options.weights)
+    chosen = {
+        name: getattr(options, name) for name in ("network", "hidden", "threads", "device", "weights", "precision")
+    }
+    return Setting(phase=phase, **chosen)

@@ -8,6 +8,7 @@ best speed of a product of square matrices in the same turns.
 """
 
 import argparse
+from dataclasses import replace
 
 import torch
 
@@ -16,6 +17,7 @@ from benchmarks.problem import Problem, Setting, add_options, setting_of
 from benchmarks.table import HEADER, Row, end, machine, markdown
 from benchmarks.timing import compete
 
+BFLOAT16 = "distillation, bfloat16"
 SIZES = (1024, 1536, 2048)
 """Sides of the square matrices whose product's speed is measured."""
 
@@ -23,17 +25,20 @@ SIZES = (1024, 1536, 2048)
 def rows(setting: Setting, repeats: int) -> list[Row]:
     """The full step, and the step on reconstruction alone beside two baselines."""
     works = {name: (variants.prepared, setting, name) for name in variants.VARIANTS}
+    if setting.precision != "bfloat16":
+        works[BFLOAT16] = (variants.prepared, replace(setting, precision="bfloat16"), "distillation")
     products = {f"matrix product {size}": (variants.matrix_product, setting, size) for size in SIZES}
     found = compete(works | products, setting.device, repeats)
     speed = max(2 * size**3 / min(found[f"matrix product {size}"].seconds) for size in SIZES)
     problem = Problem(setting, torch.device("cpu"))
 
-    def row(what: str, here: str, baseline: str, operations: int) -> Row:
+    def row(what: str, here: str, baseline: str, operations: int | None) -> Row:
         ours, theirs = found[here], found[baseline]
-        times = (ours.median * 1e3, theirs.median * 1e3, operations / speed * 1e3)
-        return Row(what, "ms", *times, peak=(ours.peak, theirs.peak))
+        bound = None if operations is None else operations / speed * 1e3
+        return Row(what, "ms", ours.median * 1e3, theirs.median * 1e3, bound, peak=(ours.peak, theirs.peak))
 
     alone = flops.reconstruction(problem)
+    beside = f"full step in bfloat16, beside {setting.precision}"
     return [
         row("full step", "distillation", "distillation, straightforward", flops.distillation(problem)),
         row("reconstruction step", "reconstruction", "reconstruction, straightforward", alone),
@@ -43,6 +48,7 @@ def rows(setting: Setting, repeats: int) -> list[Row]:
             "reconstruction, autograd on the sample",
             alone,
         ),
+        *([row(beside, BFLOAT16, "distillation", None)] if BFLOAT16 in found else []),
     ]
 
 
@@ -51,7 +57,7 @@ def describe(setting: Setting) -> str:
     phase = setting.phase
     return (
         f"{setting.network}, h {setting.hidden}, batch {phase.batch}, {phase.sampling.kernels:,} kernels, "
-        f"{setting.threads} CPU threads, {machine(setting.device)}"
+        f"{setting.precision}, {setting.threads} CPU threads, {machine(setting.device)}"
     )
 
 

@@ -40,6 +40,7 @@ def distillation(problem: Problem) -> Gradient:
             alpha=losses.alpha,
             beta=losses.beta,
             epsilon=losses.epsilon,
+            precision=problem.precision,
             workers=problem.workers,
         )
 

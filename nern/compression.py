@@ -98,12 +98,11 @@ def compression_settings(config: Config, target: Cell | OriginalCell) -> Compres
     protocol, phase = compression_phase(config, target) if distills else (None, None)
     subject: Settings = fit_settings(config, target) if isinstance(target, Cell) else original_settings(config, target)
     learnable = network_of(config, target.task, target.network).learnable
+    of_protocol = protocol.model_dump(mode="json", include={"inputs", "precision"}) if protocol else {}
     return CompressionSettings(
         subject=subject.model_dump(mode="json") | {"learnable": learnable},
         points={name: point.codec.model_dump(mode="json") | {"rate": point.rate} for name, point in points.items()},
-        distillation={"inputs": protocol.inputs, "clip": config.compression.clip} | phase.model_dump(mode="json")
-        if protocol and phase
-        else None,
+        distillation=of_protocol | {"clip": config.compression.clip} | phase.model_dump(mode="json") if phase else None,
     )
 
 

@@ -29,6 +29,8 @@ Momentum = Annotated[float, _NUMBER, Field(ge=0, lt=1, allow_inf_nan=False)]
 Finite = Annotated[float, _NUMBER, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Mode = Literal["none", "in-filter", "cross-filter"]
+Precision = Literal["float32", "tf32", "bfloat16"]
+_PRECISIONS = "float32; tf32, which a GPU has; or bfloat16, with losses and weights in float32"
 
 
 class Settings(BaseModel):
@@ -98,6 +100,7 @@ class Original(Settings):
     milestones: list[Count] = Field([100, 150], description="epochs after which the learning rate falls")
     gamma: Positive = Field(0.1, description="factor by which it falls")
     smoothness: PositiveOrZero = Field(0.0, description="λ of the smoothness regularization (paper, eq. 6)")
+    precision: Precision = Field("float32", description=f"of its passes: {_PRECISIONS}")
     seed: CountOrZero = 0
 
 
@@ -186,7 +189,7 @@ class Protocol(Settings):
         "images", description="images; or noise: U[-1, 1] (paper), U[-2, 2] (2023 code), N(0, 1) (2022 code)"
     )
     distillation_gradient: bool = Field(True, description="false: no gradient through the network (2022 code)")
-    tf32: bool = Field(False, description="on a GPU: products and convolutions of a fit in TF32 (10-bit mantissa)")
+    precision: Precision = Field("float32", description=f"of the networks' passes: {_PRECISIONS}")
     training: Phase = Phase()
     distillation: Phase | None = Field(None, description="a second phase after `training` (the decoupled protocol)")
     evaluate_every: CountOrZero = Field(5000, description="iterations between tests for best-on-test; 0: never")

@@ -7,6 +7,8 @@ Three things make it fast; `nern.method.losses` has the definitions that it must
 - Images go through in chunks that fit the processor's cache, each in one thread; the losses are sums over samples, so
   gradients add up.
 - The original runs without a graph, and the factors of batch normalization are applied once, not per image.
+
+Where the networks run in 16 bits, these sums, the losses and the sums of gradients are still of 32.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nern.method.losses import FEATURE_EPSILON
+from nern.method.precision import passes_in, widened
 from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
+from nern.settings import Precision
 
 Distillation = tuple[list[Tensor], Tensor | None, Tensor | None]
 """Gradients in the kernels, of the kernels' shapes; L_KD and L_FMD, None where their weight is 0: not computed."""
@@ -32,10 +36,10 @@ class _DistilledMap(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, ours: Tensor, theirs: Tensor, weight: float, times: int, total: Tensor) -> Tensor:
         """Add Σ over samples of ‖a/(‖a‖+ε) − b/(‖b‖+ε)‖² to `total`, so many times; `weight` is β / batch."""
-        dims = tuple(range(1, ours.dim()))
-        norm_a = torch.linalg.vector_norm(theirs, dim=dims, keepdim=True)
-        norm_b = torch.linalg.vector_norm(ours, dim=dims, keepdim=True)
-        dot = (ours * theirs).sum(dim=dims, keepdim=True)
+        dims, a, b = tuple(range(1, ours.dim())), widened(theirs), widened(ours)
+        norm_a = torch.linalg.vector_norm(a, dim=dims, keepdim=True)
+        norm_b = torch.linalg.vector_norm(b, dim=dims, keepdim=True)
+        dot = (b * a).sum(dim=dims, keepdim=True)
         over_a, over_b = 1 / (norm_a + FEATURE_EPSILON), 1 / (norm_b + FEATURE_EPSILON)
         cosine = dot * over_a * over_b
         total += times * ((norm_a * over_a).square() + (norm_b * over_b).square() - 2 * cosine).sum()
@@ -51,7 +55,8 @@ class _DistilledMap(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         """Gradient in b."""
         ours, theirs, ours_factor, theirs_factor = ctx.saved_tensors
-        return torch.addcmul(gradient, ours, ours_factor).addcmul_(theirs, theirs_factor), None, None, None, None
+        total = torch.addcmul(widened(gradient), widened(ours), ours_factor).addcmul_(widened(theirs), theirs_factor)
+        return total.to(gradient.dtype), None, None, None, None
 
 
 _distilled: Callable[..., Tensor] = _DistilledMap.apply
@@ -78,6 +83,7 @@ def distillation_gradient(
     alpha: float,
     beta: float,
     epsilon: float,
+    precision: Precision = "float32",
     workers: Workers,
     sums_twice: bool = False,
 ) -> Distillation:
@@ -91,6 +97,7 @@ def distillation_gradient(
         alpha: weight of L_KD; with 0 the outputs are not compared.
         beta: weight of L_FMD; with 0 no feature map is kept.
         epsilon: of L_KD.
+        precision: of both networks' passes.
         workers: threads that share the chunks of `CPU_CHUNK` images; on a GPU there is one chunk.
         sums_twice: whether the maps that are residual sums count twice in L_FMD.
 
@@ -105,7 +112,8 @@ def distillation_gradient(
     times = [2 if sums_twice and is_sum else 1 for is_sum in network.sums]
 
     def of_chunk(part: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        return _chunk_gradient(network, part, teacher, folded, alpha / batch, beta / batch, epsilon, times)
+        with passes_in(precision, part.device):
+            return _chunk_gradient(network, part, teacher, folded, alpha / batch, beta / batch, epsilon, times)
 
     chunk = CPU_CHUNK if images.device.type == "cpu" else batch
     (gradients, output, features), *others = workers.map(of_chunk, images.split(chunk))
@@ -147,9 +155,9 @@ def _chunk_gradient(
         logits = network.forward(images, leaves, tap)
     passed = torch.zeros_like(logits)
     if alpha:
-        loss, gradient = _output_gradient(logits.detach(), teacher_logits, epsilon)
+        loss, gradient = _output_gradient(widened(logits.detach()), widened(teacher_logits), epsilon)
         output += loss
-        passed = gradient * alpha
+        passed = (gradient * alpha).to(logits.dtype)
     found = torch.autograd.grad(logits, leaves, passed, allow_unused=True)
     gradients = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
     return gradients, output, features

@@ -22,8 +22,8 @@ from nern.networks.learnable import is_plain, weight_of
 Tap = Callable[[int, Tensor], Tensor]
 """Called with the number of a feature map and the map; what it returns takes the map's place."""
 
-TOLERANCE, TF32_TOLERANCE = 1e-3, 1e-1
-"""How far logits may be apart, as a share of the largest: torchvision's are by 3e-6, and TF32 has 13 bits fewer."""
+TOLERANCE = 1e-3
+"""How far logits may be apart, as a share of the largest: torchvision's are by 3e-6."""
 _SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
 
 
@@ -131,9 +131,8 @@ class FunctionalNetwork:
         """
         wanted = module(images.clone())  # a network may work in place on its images
         got = self.logits(images.clone(), self.fold(self.kernels))
-        tolerance = TF32_TOLERANCE if images.is_cuda and torch.backends.cudnn.allow_tf32 else TOLERANCE
         scale = wanted.nan_to_num().abs().max().item()
-        if not torch.allclose(got, wanted, rtol=0, atol=tolerance * scale, equal_nan=True):
+        if not torch.allclose(got, wanted, rtol=0, atol=TOLERANCE * scale, equal_nan=True):
             raise NernError(
                 f"{type(module).__name__}: its torch.fx graph has other logits than the network itself; its forward "
                 "must not change a tensor in place that it also reads under another name or as a view, nor be random"

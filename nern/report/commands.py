@@ -54,11 +54,27 @@ def _status(arguments: argparse.Namespace) -> None:
         say(status.render_frontiers(status.frontiers(config, Path())))
 
 
-@command("plan", "count the matrix's fits, with the GPU hours that the paper's fits took")
+@command(
+    "plan",
+    "count the matrix's fits, with the GPU hours that the paper's fits took",
+    option(
+        "--measure",
+        nargs="?",
+        const="",
+        metavar="TABLE",
+        help="time a few steps of each kind of fit here: hours of the matrix, or of one table, and of what is not done",
+    ),
+)
 def _plan(arguments: argparse.Namespace) -> None:
-    from nern.report.status import plan
+    config = configuration(arguments)
+    if arguments.measure is None:
+        from nern.report.status import plan
 
-    say(plan.render(plan.plan(configuration(arguments))))
+        say(plan.render(plan.plan(config)))
+    else:
+        from nern.report.status import cost
+
+        say(cost.measured(config, Path(), arguments.measure or None))
 
 
 @command("verify", "check all results and tables against each other, the configuration and the code")

@@ -96,7 +96,7 @@ class Distilled:
         self.protocol, self.phase = compression_phase(config, target)
         self.clip = config.compression.clip
         self.seed = target.seed if isinstance(target, Cell) else 0
-        self.teacher = Teacher(config, target.task, subject.original, device, workers)
+        self.teacher = Teacher(config, target.task, subject.original, self.protocol.precision, device, workers)
         self.teacher.check(
             self.phase.losses, self.seed, target.path, f"variants.{config.compression.variant}.distillation.losses"
         )

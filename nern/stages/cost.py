@@ -2,18 +2,23 @@
 
 import statistics
 import time
+from pathlib import Path
 
 import torch
 
 from nern.config import Config
-from nern.matrix import Cell, protocol_of
+from nern.data.prepared import read_manifest
+from nern.errors import NernError
+from nern.matrix import Cell, data_path, network_of, original_of, protocol_of, task_of
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
 from nern.method.predictor import CoordinateTable, predictor_of
 from nern.method.training import PredictorStep, needs_network, training_sampler
 from nern.method.workers import Workers
-from nern.stages.artifacts import TrainedOriginal
+from nern.networks.learnable import learnable_layers
+from nern.settings import DigitsImages, FolderImages, TorchvisionImages
+from nern.stages.artifacts import TrainedOriginal, build_network
 from nern.stages.teacher import Teacher
 
 SECONDS = 1.0
@@ -49,7 +54,7 @@ def fit_seconds(
     coordinates = kernel_coordinates([s[:2] for s in layout.shapes], normalized=protocol.embedding.normalized)
     table = CoordinateTable(coordinates, predictor.embedding).to(device)
     forward = PredictorStep(predictor, table, layout, target, workers)
-    teacher = Teacher(config, cell.task, original, device, workers)
+    teacher = Teacher(config, cell.task, original, protocol.precision, device, workers)
     total = 0.0
     for phase in filter(None, (protocol.training, protocol.distillation)):
         optimizer = PredictorOptimizer(predictor, phase.optimizer, workers)
@@ -73,3 +78,31 @@ def fit_seconds(
             if seconds:
                 total += needs.count(distills) * statistics.median(seconds[1:] or seconds)
     return total
+
+
+def untrained(config: Config, cell: Cell) -> TrainedOriginal:
+    """The original of a cell before it is trained: its steps take as long."""
+    module = build_network(config, original_of(config, cell)).eval()
+    learnable = network_of(config, cell.task, cell.network).learnable
+    return TrainedOriginal(module, learnable_layers(module, include=learnable), sha256="")
+
+
+def image_shape(config: Config, task: str) -> tuple[int, int, int]:
+    """(channels, height, width) of a task's images: as they were prepared, else as their source has them.
+
+    Raises:
+        NernError: they are not prepared, and their source does not say.
+    """
+    if (Path(data_path(task)) / "data.json").exists():
+        return read_manifest(Path(data_path(task))).shape
+    settings = task_of(config, task)
+    images, channels = settings.images, len(settings.mean)
+    if isinstance(images, TorchvisionImages | DigitsImages):
+        side = 8 if isinstance(images, DigitsImages) else 32
+    elif isinstance(images, FolderImages):
+        side = images.size
+    else:
+        raise NernError(
+            f"tasks.{task}.images: how large they are is known once they are read; run: nern prepare-data {task}"
+        )
+    return channels, side, side

@@ -82,7 +82,7 @@ class Fit:
             initialize(self.predictor, table, self.target, self.layout.mask(device), stream)
         self.forward = PredictorStep(self.predictor, table, self.layout, self.target, workers)
 
-        self.teacher = Teacher(config, cell.task, self.original, device, workers)
+        self.teacher = Teacher(config, cell.task, self.original, protocol.precision, device, workers)
         self.tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
         self.rows: list[history.Row] = []
         for stretch in self.stretches:
@@ -144,8 +144,7 @@ def run(config: Config, cell: Cell, then: Callable[[], None]) -> None:
         NernError: an input is missing or does not fit, the folder is in use, or a loss is no longer finite.
     """
     folder = Path(cell.path)
-    tf32 = fit_settings(config, cell).protocol.tf32
-    device, workers = start_in_pieces(config.execution, config.execution.threads.fit, tf32=tf32)
+    device, workers = start_in_pieces(config.execution, config.execution.threads.fit)
     with files.exclusive(folder):
         fit = Fit(config, cell, device, workers)
         (folder / "failed.json").unlink(missing_ok=True)

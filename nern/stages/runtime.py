@@ -23,12 +23,12 @@ from nern.provenance import git_commit, processor, versions
 log = logging.getLogger(__name__)
 
 
-def start(execution: Execution, threads: int, *, tf32: bool = False) -> torch.device:
+def start(execution: Execution, threads: int) -> torch.device:
     """Set up torch for one stage and return its device.
 
     Denormal floats are flushed to zero: early in a fit they make a CPU several times slower. Deterministic kernels are
     used wherever torch has one, so that the same inputs give the same bytes; where a user's network needs one that
-    torch does not have on a GPU, torch warns. TF32 is used only where a protocol asks for it.
+    torch does not have on a GPU, torch warns. TF32 is used only in passes that ask for it (`nern.method.precision`).
 
     Raises:
         NernError: the device is not there.
@@ -41,8 +41,8 @@ def start(execution: Execution, threads: int, *, tf32: bool = False) -> torch.de
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
     wanted = execution.device
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
@@ -55,9 +55,9 @@ def start(execution: Execution, threads: int, *, tf32: bool = False) -> torch.de
     return device
 
 
-def start_in_pieces(execution: Execution, threads: int, *, tf32: bool = False) -> tuple[torch.device, Workers]:
+def start_in_pieces(execution: Execution, threads: int) -> tuple[torch.device, Workers]:
     """`start` for a stage whose work is cut into pieces: on a CPU its workers have the threads, torch has one."""
-    device = start(execution, 1, tf32=tf32)
+    device = start(execution, 1)
     return device, Workers(threads if device.type == "cpu" else 1)
 
 

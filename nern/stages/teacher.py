@@ -9,7 +9,7 @@ from nern.errors import NernError
 from nern.method.distillation import Distillation, distillation_gradient
 from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
-from nern.settings import Inputs, Losses
+from nern.settings import Inputs, Losses, Precision
 from nern.stages.artifacts import TrainedOriginal
 
 
@@ -17,9 +17,15 @@ class Teacher:
     """An original whose outputs and feature maps a network with other kernels is to have."""
 
     def __init__(
-        self, config: Config, task: str, original: TrainedOriginal, device: torch.device, workers: Workers
+        self,
+        config: Config,
+        task: str,
+        original: TrainedOriginal,
+        precision: Precision,
+        device: torch.device,
+        workers: Workers,
     ) -> None:
-        self.config, self.task, self.device, self.workers = config, task, device, workers
+        self.config, self.task, self.precision, self.device, self.workers = config, task, precision, device, workers
         self.module = original.module.to(device)
         self.network = FunctionalNetwork(self.module, original.layers)
         with torch.no_grad():
@@ -68,6 +74,7 @@ class Teacher:
             alpha=losses.alpha,
             beta=losses.beta,
             epsilon=losses.epsilon,
+            precision=self.precision,
             workers=self.workers,
             sums_twice=losses.sums_twice,
         )

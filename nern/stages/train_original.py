@@ -19,6 +19,7 @@ from nern.data.pipeline import completed_epochs, epochs_to_steps
 from nern.data.prepared import read_manifest
 from nern.errors import NernError
 from nern.matrix import OriginalCell, data_path, network_of, original_settings, task_of
+from nern.method.precision import passes_in, widened
 from nern.method.smoothness import smoothness_loss
 from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers, weight_of
@@ -193,14 +194,7 @@ class Training:
         epoch = completed_epochs(step, self.images.count, self.recipe.batch)
         lr = self.recipe.lr * self.recipe.gamma ** sum(epoch >= milestone for milestone in self.recipe.milestones)
         self.optimizer.param_groups[0]["lr"] = lr
-        inputs, labels = self.images.labeled(step)
-        loss = F.cross_entropy(self.module(inputs), labels)
-        if self.smooth:
-            loss = loss + self.recipe.smoothness * smoothness_loss(self.smooth)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+        return descend(self.module, self.optimizer, *self.images.labeled(step), self.recipe, self.smooth)
 
     def _stop_if_not_finite(self, loss: Tensor, step: int) -> None:
         if not math.isfinite(loss.item()):
@@ -225,3 +219,31 @@ class Training:
                     self.device,
                     memory_format=torch.channels_last if parameter.dim() == 4 else torch.contiguous_format,
                 )
+
+
+def descend(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    labels: Tensor,
+    recipe: Original,
+    smooth: list[Tensor],
+) -> Tensor:
+    """Take one step, and return the loss before it.
+
+    Args:
+        module: the network, in training mode.
+        optimizer: of its parameters.
+        inputs: float32 [b, C, H, W].
+        labels: int64 [b].
+        recipe: its precision and its smoothness.
+        smooth: the weights that are to be smooth; empty if none.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    with passes_in(recipe.precision, inputs.device):
+        loss = F.cross_entropy(widened(module(inputs)), labels)
+        if smooth:
+            loss = loss + recipe.smoothness * smoothness_loss(smooth)
+        loss.backward()
+    optimizer.step()
+    return loss.detach()

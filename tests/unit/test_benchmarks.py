@@ -1,13 +1,17 @@
 """The benchmarks measure what they say: operations counted by hand, and the same gradients from every variant."""
 
+import argparse
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import flops, gpu, table, timing, variants
-from benchmarks.problem import Problem, Setting
+from benchmarks import flops, gpu, step, table, timing, training, variants
+from benchmarks.problem import Problem, Setting, add_options, setting_of
 from nern.errors import NernError
 from nern.settings import Phase
+from nern.stages.train_original import descend
 
 PHASE = Phase.model_validate({"batch": 3, "sampling": {"kernels": 300, "uniform_probability": 0}})
 
@@ -81,11 +85,58 @@ def test_remembered_errors_keep_the_two_sampled_variants_together(double):
     for variant in (variants.reconstruction, variants.sampled_reconstruction):
         made = problem(torch.float64)
         work = variants.iteration(made, variant(made))
-        for step in range(4):
-            work(step)
+        for number in range(4):
+            work(number)
         ends.append([parameter.detach() for parameter in made.predictor.parameters()])
     for one, other in zip(*ends, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_every_option_reaches_the_setting():
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    given = {
+        "network": "resnet8",
+        "weights": "w.th",
+        "hidden": 7,
+        "device": "cuda:1",
+        "threads": 3,
+        "precision": "tf32",
+    }
+    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    setting = setting_of(parser.parse_args([*words, "--batch", "5", "--kernels", "11"]))
+    assert {name: str(getattr(setting, name)) for name in given} == {name: str(value) for name, value in given.items()}
+    assert (setting.phase.batch, setting.phase.sampling.kernels) == (5, 11)
+
+
+def test_precisions_compete_beside_each_other(monkeypatch):
+    """Each row's two sides are the same work in two precisions; nothing is timed here."""
+    asked = {}
+
+    def compete(works, device, repeats):
+        asked.update(works)
+        return {name: timing.Measured([2.0 if "bfloat16" in name else 3.0], 1.0) for name in works}
+
+    monkeypatch.setattr(step, "compete", compete)
+    monkeypatch.setattr(training, "compete", compete)
+    setting = Setting(network="resnet8", hidden=4, phase=PHASE)
+    found = {row.what: row for row in [*step.rows(setting, 1), training.row(setting, 1)]}
+    assert found["full step in bfloat16, beside float32"].ratio == 1.5
+    assert found["training of an original in bfloat16, beside float32, batch 128"].ratio == 1.5
+    precisions = {name: work[1].precision for name, work in asked.items()}
+    assert {name for name, precision in precisions.items() if precision == "bfloat16"} == {step.BFLOAT16, "bfloat16"}
+    assert all(row.what != "full step in bfloat16" for row in step.rows(replace(setting, precision="bfloat16"), 1))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_measured_training_learns_its_batch(precision):
+    work = training.prepared(Setting(network="resnet8", phase=Phase(batch=8), precision=precision))
+    losses = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "descend", lambda *given: losses.append(descend(*given)))
+        for _ in range(12):
+            work(0)
+    assert losses[-1] < losses[0] / 2
 
 
 def test_timers_take_turns_after_a_warm_up():

@@ -134,6 +134,7 @@ DECIDES: dict[str, tuple[Any, str]] = {
     "Original.milestones": ([3], ORIGINAL),
     "Original.gamma": (0.3, ORIGINAL),
     "Original.smoothness": (0.3, ORIGINAL),
+    "Original.precision": ("bfloat16", ORIGINAL),
     "Original.seed": (3, ORIGINAL),
     "Network.architecture": ("torchvision:resnet18", ORIGINAL),
     "Network.depth": (32, ORIGINAL),
@@ -145,7 +146,7 @@ DECIDES: dict[str, tuple[Any, str]] = {
     "Protocol.initialization": ("default", FIT),
     "Protocol.inputs": ("uniform", FIT),
     "Protocol.distillation_gradient": (False, FIT),
-    "Protocol.tf32": (True, FIT),
+    "Protocol.precision": ("bfloat16", FIT),
     "Protocol.distillation": ({}, FIT),
     "Protocol.evaluate_every": (3, FIT),
     "Variant.extends": ("muon", NOTHING),  # as such; what the other variant changes counts

@@ -14,11 +14,11 @@ def _put_back():
     start(Execution(device="cpu"), 1)
 
 
-@pytest.mark.parametrize("asked", [False, True])
-def test_tf32_only_where_a_protocol_asks_for_it(asked):
-    start(Execution(device="cpu"), 1, tf32=asked)
-    assert torch.backends.cuda.matmul.allow_tf32 is asked
-    assert torch.backends.cudnn.allow_tf32 is asked
+def test_tf32_is_off_until_passes_ask_for_it():
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True  # the one is torch's default
+    start(Execution(device="cpu"), 1)
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_only_deterministic_kernels_and_a_warning_where_there_is_none():

@@ -23,6 +23,7 @@ from nern.networks.cifar_resnet import CifarResNet
 from nern.stages import evaluate, fit, teacher
 
 TABLE = CELL.replace("decoupled", "decoupled-table")
+BFLOAT16 = CELL.replace("decoupled", "decoupled-bfloat16")
 SAME = ("predictor.safetensors", "history.csv", "metrics.json")
 
 
@@ -75,6 +76,15 @@ def test_a_cell_with_a_table_is_another_cell_and_a_smaller_one(run, capsys):
     one_sentence(capsys, "was made with other settings")
 
 
+def test_a_cell_in_16_bits_learns_by_the_same_steps_other_numbers(run):
+    assert nern("fit", BFLOAT16) == 0
+    ours, theirs = (
+        [line.split(",") for line in Path(c, "history.csv").read_text().splitlines()] for c in (BFLOAT16, CELL)
+    )
+    assert [line[:3] for line in ours] == [line[:3] for line in theirs]  # iteration, phase, learning rate
+    assert ours[:20] == theirs[:20] and ours[-1] != theirs[-1]  # no network runs in the first phase
+
+
 def test_two_runs_of_a_cell_are_equal_bytes(run):
     before = {name: Path(CELL, name).read_bytes() for name in SAME}
     shutil.rmtree(CELL)
@@ -84,7 +94,7 @@ def test_two_runs_of_a_cell_are_equal_bytes(run):
 
 
 @pytest.mark.parametrize(
-    ("cell", "stop"), [*((CELL, stop) for stop in (1, 7, 19, 20, 21, 24)), (TABLE, 7), (TABLE, 21)]
+    ("cell", "stop"), [*((CELL, stop) for stop in (1, 7, 19, 20, 21, 24)), (TABLE, 7), (TABLE, 21), (BFLOAT16, 21)]
 )
 def test_a_fit_that_stops_after_any_step_goes_on_to_the_same_bytes(run, monkeypatch, cell, stop):
     if cell != CELL:
