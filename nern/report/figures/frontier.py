@@ -13,8 +13,9 @@ from nern.report.frontier.points import PREDICTOR, WEIGHTS
 from nern.report.tables.entries import NAMES
 
 PANELS = {"accuracy": "test accuracy (%)", "divergence": "divergence from the original (nats)"}
-LOWEST_DIVERGENCE = 1e-5
-"""What is nearer to the original is drawn there: a logarithmic axis has no zero."""
+DIVERGENCES = 1e-3, 10.0
+"""Ends of the axis. What is nearer to the original is drawn at its foot: a logarithmic axis has no zero. What is further
+than the top has nothing left of the network, and would squeeze the others."""
 LEAST_ACCURACY = 30
 """Points below the original's accuracy that the axis shows at most: worse ways would squeeze the others."""
 
@@ -45,7 +46,8 @@ def draw(data: pd.DataFrame, title: str) -> Figure:
     figure.suptitle(title, fontsize=10)
     images = " or ".join(f"{int(count):,}" for count in dict.fromkeys(done["test_images"]))
     figure.supxlabel(
-        f"{images} test images; means over seeds, bars: 95 % t-intervals where there are several; wide gray: the front",
+        f"{images} test images; means over seeds, bars: 95 % t-intervals where there are several; wide gray: the front; "
+        "divergences below 0.001 at the foot",
         fontsize=7,
     )
     return figure
@@ -66,14 +68,16 @@ def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> 
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    shown, lowest = data.assign(divergence=data["divergence"].clip(lower=LOWEST_DIVERGENCE)), LOWEST_DIVERGENCE
     if measure == "divergence":
+        low, high = DIVERGENCES
         axes.set_yscale("log")
+        axes.set_ylim(low / 1.3, high)
     else:
         original = float(data["original_accuracy"].iloc[0])
-        lowest = max(original - LEAST_ACCURACY, 0)
+        low, high = max(original - LEAST_ACCURACY, 0), original + 1.5
         axes.axhline(original, color="#000000", linewidth=0.8, label="original")
-        axes.set_ylim(lowest, original + 1.5)
+        axes.set_ylim(low, high)
+    shown = data.assign(divergence=data["divergence"].clip(lower=DIVERGENCES[0]))
     front = shown[shown[f"front_{measure}"]].sort_values("bytes")
     axes.plot(front["bytes"] / KIB, front[measure], color="#999999", linewidth=5, alpha=0.35, label="front")
     for number, method in enumerate(methods):
@@ -82,14 +86,14 @@ def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> 
         better = part[measure].cummin() if measure == "divergence" else part[measure].cummax()
         best = part[part[measure] == better]
         look: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
-        bars = {"yerr": part[f"{measure}_half_width"], "ecolor": look["color"]}
-        axes.errorbar(part["bytes"] / KIB, part[measure], fmt="none", alpha=0.5, **bars)
+        inside = part[part[measure].between(low, high)]
+        bars = {"yerr": inside[f"{measure}_half_width"], "ecolor": look["color"]}
+        axes.errorbar(inside["bytes"] / KIB, inside[measure], fmt="none", alpha=0.5, **bars)
         line = LINES[number % len(LINES)]
         axes.plot(best["bytes"] / KIB, best[measure], linestyle=line, label=method, linewidth=1.1, **look)
-        for _, row in part[part[measure] >= lowest].iterrows():
-            axes.plot(
-                row["bytes"] / KIB, row[measure], linestyle="", alpha=0.5, zorder=3, gid=f"{SAYS}{_says(row)}", **look
-            )
+        for index, row in inside.iterrows():
+            says = f"{SAYS}{_says(data.loc[index])}"
+            axes.plot(row["bytes"] / KIB, row[measure], linestyle="", alpha=0.5, zorder=3, gid=says, **look)
 
 
 def _says(row: pd.Series) -> str:

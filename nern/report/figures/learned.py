@@ -3,6 +3,7 @@
 import pandas as pd
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nern.errors import NernError
 from nern.method.embedding import AXES, OneHot
@@ -37,6 +38,8 @@ def draw(data: pd.DataFrame, settings: FitFigure, note: str) -> Figure:
         square = data[data["axis"] == axis].pivot(index="index", columns="other", values="similarity")
         image = axes.imshow(square.to_numpy(), cmap="PuOr", vmin=-1, vmax=1, interpolation="nearest")
         axes.grid(False)
+        for line in (axes.xaxis, axes.yaxis):
+            line.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(axis)
     figure.colorbar(image, ax=list(panels), shrink=0.8, label="cosine similarity")
     what = f"{settings.network}, {settings.smoothing}, h = {settings.hidden}, {settings.variant}"
