@@ -14,8 +14,8 @@ from nern.report.tables.entries import NAMES
 
 PANELS = {"accuracy": "test accuracy (%)", "divergence": "divergence from the original (nats)"}
 DIVERGENCES = 1e-3, 10.0
-"""Ends of the axis. What is nearer to the original is drawn at its foot: a logarithmic axis has no zero. What is further
-than the top has nothing left of the network, and would squeeze the others."""
+"""Ends of the axis. What is nearer to the original is drawn at its foot: a logarithmic axis has no zero. Beyond the top
+nothing is left of the network: such points would squeeze the others."""
 LEAST_ACCURACY = 30
 """Points below the original's accuracy that the axis shows at most: worse ways would squeeze the others."""
 
@@ -46,8 +46,8 @@ def draw(data: pd.DataFrame, title: str) -> Figure:
     figure.suptitle(title, fontsize=10)
     images = " or ".join(f"{int(count):,}" for count in dict.fromkeys(done["test_images"]))
     figure.supxlabel(
-        f"{images} test images; means over seeds, bars: 95 % t-intervals where there are several; wide gray: the front; "
-        "divergences below 0.001 at the foot",
+        f"{images} test images; means over seeds, bars: 95 % t-intervals where several; wide gray: the front; "
+        f"divergences below {DIVERGENCES[0]:g} at the foot",
         fontsize=7,
     )
     return figure
