@@ -53,9 +53,9 @@ def test_each_point_of_a_frontier_says_what_it_is_in_the_svg():
         predictor = f"predictor, h 160 (decoupled-table, {order}), {point['codec']}: "
         start = f"weights, {point['codec']}: " if point["stored"] == "weights" else predictor
         worth = f"accuracy {point['accuracy']:.2f} %, divergence {point['divergence']:.4f}"
-        panels = (point["accuracy"] >= lowest) + (point["divergence"] <= frontier.DIVERGENCES[1])
+        panels = int(point["accuracy"] >= lowest) + int(point["divergence"] <= frontier.DIVERGENCES[1])
         found = [text for text in said if text.startswith(f"resnet20, {start}")]
-        assert [said[text] for text in found] == [panels] * int(panels > 0), "once in each panel that shows it"
+        assert [said[text] for text in found] == [panels] * bool(panels), "once in each panel that shows it"
         for text in found:
             size = float(text.split(": ")[1].split()[0])
             assert worth in text and size == pytest.approx(point["bytes"] / 1024, abs=0.5)
