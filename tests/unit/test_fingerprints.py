@@ -98,6 +98,7 @@ WHERE = {
 }  # fmt: skip
 DECIDES: dict[str, tuple[Any, str]] = {
     "Config.seeds": ([0, 1], NOTHING),
+    "Config.inherit": (False, NOTHING),
     "Execution.device": ("cpu", NOTHING),
     "Execution.save_every": (5.0, NOTHING),
     **{f"Threads.{stage}": (3, NOTHING) for stage in ("train_original", "permute", "fit", "evaluate")},

@@ -131,7 +131,9 @@ def recipe(config):
 @pytest.mark.parametrize("other", ["all", "task", "network", "named"])
 @pytest.mark.parametrize("key", KEYS)
 def test_weights_and_a_recipe_of_the_same_place_or_a_more_particular_one_are_refused(weights, other, key):
-    value = {"milestones": [7]}.get(key, 0 if key in ("smoothness", "seed", "momentum", "weight_decay") else 1)
+    value = {"milestones": [7], "precision": "bfloat16"}.get(
+        key, 0 if key in ("smoothness", "seed", "momentum", "weight_decay") else 1
+    )
     layers = {weights: {"weights": "mine.pt"}}
     layers[other] = layers.get(other, {}) | {key: value}
     config, order = with_originals(**layers), list(LAYERS)
