@@ -3,9 +3,9 @@
 Both sides know the names and shapes. All else that decoding needs (scales, codebooks, models of the coder) is in the
 bytes, so that whoever decodes needs of a codec's settings only its kind.
 
-Vectors (arrays of fewer than two dimensions: biases, a gain) are few, and every codec but `float` stores them as
-float16; a codec's own idea concerns matrices: arrays [F, …] of F filters, be it of kernels [F, C, k, k] or the rows of
-a predictor's weights [out, in].
+A codec's own idea concerns matrices: arrays [F, …] of F filters. These are kernels [F, C, k, k], or the weights
+[out, in] of a predictor, whose rows are its filters. Vectors, such as biases, have fewer than two dimensions and are
+few: every codec but `float` stores them as float16.
 """
 
 import json

@@ -1,9 +1,9 @@
 """Permutations in nearly log2(n!) bits, exactly.
 
-A permutation of n is n − 1 draws: walking down from the last position i = n − 1, the entry at position i comes from
-one of the i + 1 positions up to it, j_i, with which it is swapped (Fisher and Yates). All draws are equally likely, so
-that each takes log2(i + 1) bits of a range coder, and all of them log2(n!). An in-filter order is a permutation of the
-filters and one of the channels of each: log2(F!) + F · log2(C!) bits.
+A permutation of n is n − 1 draws (Fisher and Yates). Position i runs down from n − 1 to 1; at each, the entry is
+swapped with that of a position j_i ≤ i. All i + 1 values of j_i are equally likely: a range coder takes log2(i + 1)
+bits for one, and log2(n!) for all. An in-filter order is a permutation of the filters and one of the channels of each:
+log2(F!) + F · log2(C!) bits.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Encoded images to pixels, by Pillow: what torchvision's image folders use too.
 
-The rule for what is neither 8-bit gray nor RGB: 16 bits are scaled to 8 (65,535 becomes 255), palettes and CMYK are
-converted, transparency is dropped as by torchvision, photographs are turned as their EXIF data say. Integers of 32 bits
-and floats have no range that a file would state: they are refused.
+Most images are 8-bit gray or RGB. Others become so: 16 bits are scaled to 8 (65,535 becomes 255), palettes and CMYK are
+converted, transparency is dropped as by torchvision. Photographs are turned as their EXIF data say. Integers of 32 bits
+and floats are refused, since no file states their range.
 """
 
 import io

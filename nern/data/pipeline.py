@@ -1,7 +1,8 @@
 """From stored pixels to a network's input: which images a step sees, crop and flip, normalization, noise.
 
-Everything is drawn by name, so a step sees the same images whether or not the run was killed before it, and all
-arithmetic is on whole batches on the device (paper, section 4: training images, or noise for the data-free case).
+Each step draws from a stream that its number names: it sees the same images if the run was killed before it, too. The
+arithmetic is on whole batches, on the device. Inputs are training images, or noise where there are no data (paper,
+sections 4 and 4.3).
 """
 
 import math

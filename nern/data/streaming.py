@@ -1,7 +1,7 @@
 """Images decoded from disk at each use, by worker processes that run ahead: ImageNet does not fit into memory.
 
-Every crop is drawn by the image's place in the endless row of epochs, so a worker needs to know nothing but the step:
-batches are the same with any number of workers, and a run that resumes at step k asks for step k.
+The image's place in the endless row of epochs decides its crop. So a worker needs to know the step and nothing else.
+Batches are the same with any number of workers, and a run that resumes at step k asks for step k.
 """
 
 import multiprocessing

@@ -2,8 +2,8 @@
 
 Three things make it fast; `nern.method.losses` has the definitions that it must equal:
 
-- Of a pair of feature maps a (original) and b (reconstructed), L_FMD needs only ‖a‖², ‖b‖² and a·b, and its gradient
-  in b is a combination of a and b with one pair of coefficients per sample: no normalized copies, no graph.
+- L_FMD compares a feature map a of the original with the map b of the reconstruction. It needs only ‖a‖², ‖b‖² and
+  a·b. Its gradient in b is u·a + v·b, with two numbers u and v per sample. So no normalized copy of a map is stored.
 - Images go through in chunks that fit the processor's cache, each in one thread; the losses are sums over samples, so
   gradients add up.
 - The original runs without a graph, and the factors of batch normalization are applied once, not per image.

@@ -133,9 +133,9 @@ def initialize(
 ) -> None:
     """Draw the predictor's weights so that its first predictions have the original's mean and variance (appendix B).
 
-    All layers are drawn by PyTorch's default; then the output layer is scaled and shifted: the weights that it
-    predicts get the standard deviation and the mean of the original's, in the manner of HyperNetworks (Ha et al.
-    2016). Of the ways to do so this one learned best (docs/fidelity.md).
+    PyTorch's default draws all layers. Then the output layer is scaled and shifted, so that the first predicted weights
+    have the standard deviation and the mean of the original's, in the manner of HyperNetworks (Ha et al. 2016).
+    Of the ways to do so this one learned best (docs/fidelity.md).
 
     Args:
         predictor: on any device; drawn on the generator's.

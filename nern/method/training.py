@@ -2,11 +2,11 @@
 
 The paper predicts every kernel in every step and lets only a sample of them pass gradients back. Here:
 
-- With distillation, all kernels are predicted without a graph, the gradient of the objective with respect to them is
-  computed, and the sampled ones are predicted once more with a graph that carries their share back. Same gradient.
-- Without distillation, only the sample is predicted. The gradient of the root of the global mean squared error, at a
-  kernel, is its error divided by the global RMSE; that one number comes from a table of each kernel's squared error
-  when it was last sampled. The table starts exact, and every kernel is seen again after a few steps.
+- With distillation, all kernels are predicted without a graph. Then the gradient of the objective in these kernels is
+  computed. Then the sampled ones are predicted again, with a graph that carries their share back. Same gradient.
+- Without distillation, only the sample is predicted. L_recon's gradient at a kernel is the kernel's error divided by
+  the RMSE of all kernels. That one number comes from a table of each kernel's squared error when it was last sampled.
+  The table starts exact, and every kernel is seen again after a few steps.
 
 L_recon is a root, with a kink where the reconstruction is perfect. Its gradient there is 0, the least subgradient, and
 so it is wherever the error is only rounding: else the step would have full length and a direction of chance.

@@ -1,8 +1,8 @@
 """Threads that each take whole pieces of a step, instead of threads that share every operation.
 
-A step is cut into pieces of a fixed size, whatever the number of threads, and the parts are added in the order of the
-pieces: the bytes of a fit do not depend on how many threads it had. Threads also meet once a step, not once per
-operation, which is faster and does not stall when something else uses a core.
+A step is cut into pieces of a fixed size, and their results are added in the order of the pieces. So the bytes of a fit
+do not depend on the number of threads. Threads meet once a step, not once per operation: that is faster, and does not
+stall when something else uses a core.
 """
 
 from collections import deque

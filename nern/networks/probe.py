@@ -1,7 +1,8 @@
 """Whether a network can be learned, found out in seconds, before anything is trained or downloaded.
 
-A network must give logits of the task's images, the same ones whenever it is asked; its learnable convolutions must
-compute with the weights that are written into them; its state dict must bring it back; and its graph must stand for it.
+Four things must hold. The network gives logits of the task's images, and the same ones each time. Its learnable
+convolutions compute with the weights that are written into them. Its state dict brings it back. Its graph stands for
+it.
 """
 
 from collections.abc import Callable
