@@ -106,8 +106,9 @@ class RunLog(logging.Handler):
             self._print(f"{time.strftime('%T')}  {count}  {what} ({time.monotonic() - begun:.0f} s){found}")
 
     def _fail(self, error: Any) -> None:
-        job, _ = self._begun[error.jobid]
-        self._print(f"{time.strftime('%T')}  failed: {job.rule_msg or job.rule_name}", "red")
+        job, _ = self._begun.get(error.jobid, (None, 0.0))  # of a group that an executor started, none is known
+        what = (job.rule_msg or job.rule_name) if job else f"job {error.jobid}"
+        self._print(f"{time.strftime('%T')}  failed: {what}", "red")
         if error.rule_msg:  # what an executor says of it
             self._print(error.rule_msg)
         for path in error.log:

@@ -2,7 +2,7 @@
 
 The images, losses, iterations and random streams are those of the second phase of `compression.variant`: the one that
 distills a decoupled fit. The optimizer is Adam with a learning rate for each codec, whatever it stores: rates were
-chosen alike on training images that no phase sees (docs/fidelity.md).
+chosen alike on training images that no phase sees (docs/frontier.md).
 """
 
 import contextlib

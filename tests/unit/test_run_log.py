@@ -78,6 +78,16 @@ def test_a_failed_job_shows_the_end_of_its_log(logger, tmp_path):
     assert "RuleException" not in text
 
 
+def test_a_failed_job_that_was_never_announced_is_said(logger, tmp_path):
+    log = tmp_path / "fit.log"
+    log.write_text("the reason")
+    stream = io.StringIO()
+    logger.addHandler(ColorizingTextHandler(stream=stream))
+    follow(logger)
+    logger.error("", extra={"event": LogEvent.JOB_ERROR, "jobid": 7, "rule_msg": None, "log": [str(log)]})
+    assert stream.getvalue().endswith(f"failed: job 7\n{log}:\n    the reason\n")
+
+
 def test_a_log_that_is_not_there_is_said(logger):
     assert run(logger, io.StringIO(), failed="lost.log").getvalue().endswith(
         "lost.log:\n    cannot be read (No such file or directory)\n"
