@@ -88,7 +88,7 @@ class EmbeddingFigure(Settings):
 
 
 class Figures(Settings):
-    """The paper's figures, and a table of sizes as one; one that is left out is not drawn."""
+    """The paper's figures, and tables as figures: by bytes and by seconds; one that is left out is not drawn."""
 
     smoothness_regularization: TableFigure | None = None
     loss_curves: TableFigure | None = None
@@ -98,6 +98,7 @@ class Figures(Settings):
     embedding_similarity: EmbeddingFigure | None = None
     learned_embeddings: FitFigure | None = None
     size_tradeoff: TableFigure | None = None
+    cost_tradeoff: TableFigure | None = None
 
     @property
     def names(self) -> list[str]:

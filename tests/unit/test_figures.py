@@ -26,6 +26,7 @@ from nern.method.predictor import predictor_of
 from nern.report.figures import (
     cells,
     compression,
+    cost,
     curves,
     frontier,
     importance,
@@ -260,6 +261,27 @@ def test_the_tradeoff_is_of_predictor_and_permutation(tmp_path):
     row = data[(data["method"] == "no permutation") & (data["hidden"] == 140) & (data["measure"] == "accuracy")].iloc[0]
     assert (row["bytes"], row["mean"]) == (140_007, 81.5)
     assert row["half_width"] == pytest.approx(3.182446 * math.sqrt(5 / 3) / 2, rel=1e-6)
+
+
+def test_the_cost_of_a_variant_is_the_mean_of_its_fits(tmp_path):
+    figures = CONFIG.figures.model_copy(update={"cost_tradeoff": TableFigure(title="", table="loss_ablation")})
+    config = CONFIG.model_copy(update={"figures": figures})
+    for cell in table_cells(config, "loss_ablation"):
+        settings = fingerprint(fit_settings(config, cell))
+        found = {"original_accuracy": 90.0, "accuracy": 80.0 + cell.seed, "divergence": 0.1 * (1 + cell.seed)}
+        write_cell(tmp_path, cell, fingerprint=settings, **found)
+        fit = files.read_json(tmp_path / cell.path / "fit.json")
+        seconds = 100.0 * (1 + cell.seed) * (2 if cell.variant == "base" else 1)
+        files.write_json(tmp_path / cell.path / "fit.json", fit | {"wall_seconds": seconds})
+    done, note = cells.done_cells(config, "cost_tradeoff", tmp_path)
+    data = cost.frame(config, figures.cost_tradeoff, done)
+    assert len(data) == 7 * 2 and set(data["n"]) == {4} and set(data["devices"]) == {"CPU (a processor)"}
+    found = data.set_index(["method", "measure"])
+    assert found.loc[("L_recon", "lost"), ["seconds", "mean"]].tolist() == [250.0, 8.5]
+    assert found.loc[("L_recon + L_KD + L_FMD", "divergence"), ["seconds", "mean"]].tolist() == [500.0, 0.25]
+    assert found["half_width"]["L_recon", "lost"] == pytest.approx(3.182446 * math.sqrt(5 / 3) / 2, rel=1e-6)
+    write.write(config, "cost_tradeoff", tmp_path, tmp_path)
+    assert (tmp_path / "cost_tradeoff.svg").exists() and note
 
 
 @pytest.mark.parametrize("title", ["costs $5 and $6", r"$\frac$ & \$", "a\n\nb\x07", "½ 数 <b>", "_x_ ^2^ {y}"])

@@ -12,6 +12,7 @@ from nern.report import partial
 from nern.report.cells.collect import write_csv
 from nern.report.figures import (
     compression,
+    cost,
     curves,
     frontier,
     importance,
@@ -91,5 +92,8 @@ def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
     if name == "size_tradeoff":
         data = tradeoff.frame(done)
         return data, tradeoff.draw(data, settings, note)
+    if name == "cost_tradeoff":
+        data = cost.frame(config, settings, done)
+        return data, cost.draw(data, settings, note)
     data = regularization.frame(config, done)
     return data, regularization.draw(data, settings, note)
