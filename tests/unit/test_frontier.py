@@ -1,6 +1,7 @@
 """The frontier's front, by brute force, and its verdict, by hand."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nern.config import read
 from nern.report.frontier.front import on_front, verdicts
 from nern.report.frontier.points import PREDICTOR, WEIGHTS
+from nern.report.frontier.table import distilled
 
+ROOT = Path(__file__).parents[2]
 KIB = 1024
 
 
@@ -86,3 +90,27 @@ def test_the_verdict_says_so_where_one_side_has_nothing(rows: list[dict[str, Any
 
 def test_one_side_alone_has_no_verdict() -> None:
     assert verdicts(pd.DataFrame([weights("u", 50, 0.1, 0.1)]), 0.5) == []
+
+
+def test_a_table_says_by_what_each_side_was_distilled() -> None:
+    names = ["config.yaml", "workflow/config/frontier.yaml", "workflow/config/frontier_resnet56.yaml"]
+    small, large = read([ROOT / name for name in names[:2]]), read([ROOT / name for name in names])
+    # by hand: 240 steps for weights as frontier.yaml says, 120 by decoupled, whose distillation samples no kernels
+    assert distilled(small, "frontier_cifar10_exact") == (
+        "values, scales and centers are trained while they are coded. Weights of resnet20: 240 steps of 64 images; "
+        "predictors of resnet20: 120 steps of 64 images."
+    )
+    assert distilled(large, "frontier_cifar10_exact_resnet56").endswith(
+        "Weights of resnet56: 240 steps of 64 images, the network's passes in bfloat16; predictors of resnet56: 120 "
+        "steps of 64 images, the network's passes in bfloat16, gradients of 16,384 kernels in a step (magnitude)."
+    )
+    # the paper's matrix gives both sides the same steps
+    assert "Weights of resnet20 and predictors of resnet20 and weights of resnet56" in distilled(
+        read([ROOT / "config.yaml"]), "frontier_cifar10"
+    )
+    neither = {
+        side: getattr(small.compression, side).model_copy(update={"distilled": []})
+        for side in ("original", "predictor")
+    }
+    undistilled = small.model_copy(update={"compression": small.compression.model_copy(update=neither)})
+    assert distilled(undistilled, "frontier_cifar10_exact") == "nothing was distilled while it was coded."

@@ -4,8 +4,9 @@ import math
 
 import pandas as pd
 
+from nern.compression import compression_phase, compression_points
 from nern.config import Config
-from nern.matrix import frontier_of, task_of
+from nern.matrix import Cell, OriginalCell, frontier_cells, frontier_of, original_of, task_of
 from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.figures.frontier import picture
@@ -34,9 +35,8 @@ NOTES = [
     ),
     Note(
         "Data",
-        "inputs that steps with a distillation loss saw, in all; labels are never seen. Distilled: values, scales and "
-        "centers are trained while they are coded, in as many iterations on the same images for weights and for "
-        "predictors. A predictor may have seen images in its fit before.",
+        "inputs that steps with a distillation loss saw, in all, those of a predictor's fit included; labels are never "
+        "seen.",
     ),
     Note("Front", "A, D: no other way has fewer bytes and loses less accuracy, or diverges less."),
     Note("Seconds", "to make, a predictor's fit included, on the device that made it."),
@@ -69,10 +69,38 @@ def document(config: Config, name: str, data: pd.DataFrame) -> Document:
         )
         notes.append(Note("Originals", f"{originals}."))
         notes.append(Note("Test images", f"{images}: {task.title}" + (f" ({task.note})." if task.note else ".")))
+    notes.append(Note("Distilled", distilled(config, name)))
     missing = int((data["seeds"] - data["n"]).sum())
     notes += [*NOTES, Note("Points", f"{len(data)} rows; {missing} measurements are missing.")]
     title = settings.title
     return Document(name, title, [Grid(title, columns, rows, notes, keys=2)], picture=picture(data, title))
+
+
+def distilled(config: Config, name: str) -> str:
+    """By what the points of a frontier were distilled while they were coded: a sentence, per side and network."""
+    targets: dict[str, Cell | OriginalCell] = {}
+    for cell in frontier_cells(config, name):
+        original = original_of(config, cell)
+        targets.setdefault(f"weights of {cell.network}", original)
+        targets.setdefault(f"predictors of {cell.network}", cell)
+    sides: dict[str, list[str]] = {}
+    for side, target in targets.items():
+        if any(point.rate is not None for point in compression_points(config, target).values()):
+            protocol, phase = compression_phase(config, target)
+            steps = (
+                f"{phase.iterations:,} steps of {phase.batch} {'images' if protocol.inputs == 'images' else 'of noise'}"
+            )
+            parts = (
+                [steps] if protocol.precision == "float32" else [steps, f"the network's passes in {protocol.precision}"]
+            )
+            sampling = phase.sampling
+            if isinstance(target, Cell) and sampling.method != "all":
+                parts.append(f"gradients of {sampling.kernels:,} kernels in a step ({sampling.method})")
+            sides.setdefault(", ".join(parts), []).append(side)
+    if not sides:
+        return "nothing was distilled while it was coded."
+    how = "; ".join(f"{' and '.join(each)}: {steps}" for steps, each in sides.items())
+    return f"values, scales and centers are trained while they are coded. {how[0].upper()}{how[1:]}."
 
 
 def _row(row: dict[str, object]) -> list[str]:
