@@ -95,14 +95,24 @@ def compression_settings(config: Config, target: Cell | OriginalCell) -> Compres
     """The resolved settings of stage `compress` for a cell or an original; NernError as for its parts."""
     points = compression_points(config, target)
     distills = any(point.rate is not None for point in points.values())
-    protocol, phase = compression_phase(config, target) if distills else (None, None)
     subject: Settings = fit_settings(config, target) if isinstance(target, Cell) else original_settings(config, target)
     learnable = network_of(config, target.task, target.network).learnable
-    of_protocol = protocol.model_dump(mode="json", include={"inputs", "precision"}) if protocol else {}
     return CompressionSettings(
         subject=subject.model_dump(mode="json") | {"learnable": learnable},
         points={name: point.codec.model_dump(mode="json") | {"rate": point.rate} for name, point in points.items()},
-        distillation=of_protocol | {"clip": config.compression.clip} | phase.model_dump(mode="json") if phase else None,
+        distillation=_distillation(config, target) if distills else None,
+    )
+
+
+def _distillation(config: Config, target: Cell | OriginalCell) -> dict[str, object]:
+    """What counts of the phase: the rate is each point's own, and an original's weights all get gradients."""
+    protocol, phase = compression_phase(config, target)
+    parts = {"iterations", "batch", "losses", *({"sampling"} if isinstance(target, Cell) else ())}
+    return (
+        protocol.model_dump(mode="json", include={"inputs", "precision"})
+        | phase.model_dump(mode="json", include=parts)
+        | phase.optimizer.model_dump(mode="json", include={"betas", "final_lr"})
+        | {"clip": config.compression.clip}
     )
 
 

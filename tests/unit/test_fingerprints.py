@@ -1,19 +1,22 @@
 """What decides a number is in the fingerprint of what it decides, and nothing else is in any."""
 
 import copy
+import json
 import types
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
 
 from nern.compression import compression_settings
-from nern.config import Config, fingerprint, parse
+from nern.config import Config, fingerprint, parse, read
 from nern.matrix import (
     Cell,
     OriginalCell,
     data_settings,
     figure_cells,
     fit_settings,
+    original_of,
     original_settings,
     permutation_settings,
 )
@@ -368,3 +371,25 @@ def test_what_is_shown_is_made_anew_when_its_words_change(path, value, tables, f
     names = before.figures.names
     assert {n for n in names if figure_fingerprint(before, n) != figure_fingerprint(after, n)} == figures
     assert figure_cells(before, "kernels") == figure_cells(after, "kernels")
+
+
+@pytest.mark.parametrize(
+    ("distillation", "changes"),
+    [
+        ({"optimizer": {"lr": 0.5, "weight_decay": 0.5}}, set()),  # each point has its own rate, Adam no decay
+        ({"sampling": {"method": "uniform"}}, {"coded"}),  # a fit's kernels are sampled; weights all get gradients
+        ({"batch": 7}, {"coded", "stored"}),
+        ({"optimizer": {"final_lr": 0.5}}, {"coded", "stored"}),
+        ({"losses": {"epsilon": 0.5}}, {"coded", "stored"}),
+    ],
+)
+def test_of_the_phase_that_distills_what_is_coded_counts_what_is_used(tmp_path, distillation, changes):
+    (tmp_path / "mine.yaml").write_text(json.dumps({"variants": {"decoupled": {"distillation": distillation}}}))
+    root = Path(__file__).parents[2]
+    configs = [read([root / "config.yaml"]), read([root / "config.yaml", tmp_path / "mine.yaml"])]
+    cell = Cell("cifar10", "resnet20", "none", 140, "base", 0)
+    before, after = (
+        {"coded": compression_settings(each, cell), "stored": compression_settings(each, original_of(each, cell))}
+        for each in configs
+    )
+    assert {name for name in before if before[name] != after[name]} == changes
