@@ -112,7 +112,7 @@ def _distillation(config: Config, target: Cell | OriginalCell) -> dict[str, obje
         protocol.model_dump(mode="json", include={"inputs", "precision"})
         | phase.model_dump(mode="json", include=parts)
         | phase.optimizer.model_dump(mode="json", include={"betas", "final_lr"})
-        | {"clip": config.compression.clip}
+        | config.compression.model_dump(mode="json", include={"warmup", "clip"})
     )
 
 

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from nern.settings import Count, Name, Positive, Settings, Unique
+from nern.settings import Count, Fraction, Name, Positive, Settings, Unique
 
 
 class Distilled(Settings):
     """A codec whose values are trained while they are coded."""
 
     codec: Name
-    rate: Positive = Field(description="learning rate of Adam, falling by half a cosine")
+    rate: Positive = Field(description="learning rate of Adam, rising first and then falling by half a cosine")
 
 
 class Stored(Settings):
@@ -37,4 +37,5 @@ class Compression(Settings):
     variant: Name = Field(
         "decoupled", description="the variant whose second phase distills what is coded: images, losses, iterations"
     )
+    warmup: Fraction = Field(0.1, description="share of that training in which learning rates rise from zero")
     clip: Positive = Field(1.0, description="largest norm of a step's gradient; a larger one is scaled down to it")

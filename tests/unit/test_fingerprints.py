@@ -177,6 +177,7 @@ DECIDES: dict[str, tuple[Any, str]] = {
     "Distilled.codec": ("b", STORED),
     "Distilled.rate": (0.2, STORED),
     "Compression.variant": ("three", BOTH),
+    "Compression.warmup": (0.5, BOTH),
     "Compression.clip": (0.5, BOTH),
     "Frontier.title": ("Another", NOTHING),
     "Frontier.task": ("digits", NOTHING),

@@ -102,7 +102,11 @@ def test_a_table_says_by_what_each_side_was_distilled() -> None:
     )
     assert distilled(large, "frontier_cifar10_exact_resnet56").endswith(
         "Weights of resnet56: 240 steps of 64 images, the network's passes in bfloat16; predictors of resnet56: 120 "
-        "steps of 64 images, the network's passes in bfloat16, gradients of 16,384 kernels in a step (magnitude)."
+        "steps of 64 images, the network's passes in bfloat16."
+    )
+    few = large.model_copy(update={"compression": large.compression.model_copy(update={"variant": "decoupled-long"})})
+    assert distilled(few, "frontier_cifar10_exact_resnet56").endswith(
+        "predictors of resnet56: 240 steps of 64 images, gradients of 16,384 kernels in a step (magnitude)."
     )
     # the paper's matrix gives both sides the same steps
     assert "Weights of resnet20 and predictors of resnet20 and weights of resnet56" in distilled(
