@@ -112,7 +112,12 @@ def test_unknown_names_are_found_before_anything_runs(path, value, sentence):
 
 @pytest.mark.parametrize("overlay", [None, *OVERLAYS], ids=lambda path: path.name if path else "config.yaml")
 def test_every_shipped_configuration_resolves(overlay):
-    below = {"published.yaml": "laptop.yaml", "choices.yaml": "demo.yaml", "frontier_resnet56.yaml": "frontier.yaml"}
+    below = {
+        "published.yaml": "laptop.yaml",
+        "choices.yaml": "demo.yaml",
+        "frontier_resnet56.yaml": "frontier.yaml",
+        "fifth.yaml": "frontier.yaml",
+    }
     names = [below[overlay.name]] if overlay and overlay.name in below else []
     files = [ROOT / "workflow/config" / name for name in names] + ([overlay] if overlay else [])
     config = read([ROOT / "config.yaml", *files])
