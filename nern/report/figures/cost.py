@@ -1,15 +1,12 @@
 """What fits are worth against the seconds that they took: the variants of a table, each a point."""
 
-from typing import Literal
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from nern.config import Config
 from nern.matrix import table_of
-from nern.report.figures.style import COLORS, MARKERS
+from nern.report.figures.style import COLORS, MARKERS, plain_ticks
 from nern.report.statistics import mean_confidence_interval
 from nern.report.tables.entries import NAMES
 from nern.report_settings import TableFigure
@@ -49,9 +46,11 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
         for axes, (measure, title) in zip(row, MEASURES.items(), strict=True):
             part = data[(data["network"] == network) & (data["measure"] == measure)]
             _panel(axes, part, methods)
-            _logarithmic(axes, "x")
+            axes.set_xscale("log")
+            plain_ticks(axes.xaxis)
             if measure == "divergence" and (part["mean"] > 0).all():
-                _logarithmic(axes, "y")
+                axes.set_yscale("log")
+                plain_ticks(axes.yaxis)
             axes.set_title(network)
             axes.set_xlabel("seconds of a fit")
             axes.set_ylabel(title)
@@ -61,15 +60,6 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
     devices = "; ".join(dict.fromkeys(data["devices"]))
     figure.supxlabel(f"{note}; bars: 95 % t-intervals over seeds; {devices}", fontsize=7)
     return figure
-
-
-def _logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis with plain numbers; what is lost may be nothing and less, so its axis is linear."""
-    axes.set(**{f"{which}scale": "log"})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _panel(axes: Axes, data: pd.DataFrame, methods: list[str]) -> None:

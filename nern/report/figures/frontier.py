@@ -5,9 +5,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
-from nern.report.figures.style import COLORS, LINES, MARKERS, SAYS, plain, style, svg
+from nern.report.figures.style import COLORS, LINES, MARKERS, SAYS, plain, plain_ticks, style, svg
 from nern.report.frontier.front import KIB, describe, kibibytes
 from nern.report.frontier.points import PREDICTOR, WEIGHTS
 from nern.report.tables.entries import NAMES
@@ -65,9 +64,7 @@ def _method(row: pd.Series) -> str:
 
 def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> None:
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    plain_ticks(axes.xaxis)
     if measure == "divergence":
         low, high = DIVERGENCES
         axes.set_yscale("log")

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from nern import files
 from nern.report.documents.document import visible
@@ -22,6 +24,13 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 """Color is never the only difference: figures are printed in gray, too."""
 SAYS = "says: "
 """Before the `gid` of what a browser explains where the mouse is, by the rest of its gid."""
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis: 1, 2 and 5 of each power of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 @contextmanager
