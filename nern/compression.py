@@ -107,9 +107,11 @@ def compression_settings(config: Config, target: Cell | OriginalCell) -> Compres
 def _distillation(config: Config, target: Cell | OriginalCell) -> dict[str, object]:
     """What counts of the phase: the rate is each point's own, and an original's weights all get gradients."""
     protocol, phase = compression_phase(config, target)
-    parts = {"iterations", "batch", "losses", *({"sampling"} if isinstance(target, Cell) else ())}
+    passes, parts = {"inputs", "precision"}, {"iterations", "batch", "losses"}
+    if isinstance(target, Cell):
+        passes, parts = passes | {"predictor_precision"}, parts | {"sampling"}
     return (
-        protocol.model_dump(mode="json", include={"inputs", "precision"})
+        protocol.model_dump(mode="json", include=passes)
         | phase.model_dump(mode="json", include=parts)
         | phase.optimizer.model_dump(mode="json", include={"betas", "final_lr"})
         | config.compression.model_dump(mode="json", include={"warmup", "clip"})

@@ -30,6 +30,7 @@ Finite = Annotated[float, _NUMBER, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Mode = Literal["none", "in-filter", "cross-filter"]
 Precision = Literal["float32", "tf32", "bfloat16"]
+PredictorPrecision = Literal["float32", "bfloat16"]
 _PRECISIONS = "float32; tf32, which a GPU has; or bfloat16, with losses and weights in float32"
 
 
@@ -190,6 +191,10 @@ class Protocol(Settings):
     )
     distillation_gradient: bool = Field(True, description="false: no gradient through the network (2022 code)")
     precision: Precision = Field("float32", description=f"of the networks' passes: {_PRECISIONS}")
+    predictor_precision: PredictorPrecision = Field(
+        "float32",
+        description="of the predictor's passes in training: float32 or bfloat16, with its weights in float32",
+    )
     training: Phase = Phase()
     distillation: Phase | None = Field(None, description="a second phase after `training` (the decoupled protocol)")
     evaluate_every: CountOrZero = Field(5000, description="iterations between tests for best-on-test; 0: never")

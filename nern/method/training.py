@@ -2,8 +2,9 @@
 
 The paper predicts every kernel in every step and lets only a sample of them pass gradients back. Here:
 
-- With distillation, all kernels are predicted without a graph. Then the gradient of the objective in these kernels is
-  computed. Then the sampled ones are predicted again, with a graph that carries their share back. Same gradient.
+- With distillation, all kernels are predicted. Then the gradient of the objective in these kernels is computed. Then
+  the sampled ones are predicted again, and their share is carried back: the same gradient. Where all kernels get
+  gradients, and memory allows, activations are kept instead.
 - Without distillation, only the sample is predicted. L_recon's gradient at a kernel is the kernel's error divided by
   the RMSE of all kernels. That one number comes from a table of each kernel's squared error when it was last sampled.
   The table starts exact, and every kernel is seen again after a few steps.
@@ -25,7 +26,7 @@ from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateMLP, CoordinateTable
 from nern.method.sampling import Sample, Sampler
 from nern.method.workers import Workers
-from nern.settings import Losses, Phase
+from nern.settings import Losses, Phase, PredictorPrecision
 
 ROUNDING = 32
 """‖W − Ŵ‖₂ up to so many machine epsilons times ‖W‖₂ is rounding; two orders of summation differ by about 4."""
@@ -66,7 +67,13 @@ class PredictorStep:
     """Gradients of the objective in the predictor's parameters."""
 
     def __init__(
-        self, predictor: CoordinateMLP, table: CoordinateTable, layout: KernelLayout, target: Tensor, workers: Workers
+        self,
+        predictor: CoordinateMLP,
+        table: CoordinateTable,
+        layout: KernelLayout,
+        target: Tensor,
+        workers: Workers,
+        precision: PredictorPrecision = "float32",
     ) -> None:
         """Set up the step.
 
@@ -76,9 +83,10 @@ class PredictorStep:
             layout: between rows and weights.
             target: rows [n, k²] of the original's kernels.
             workers: threads for the predictor's passes.
+            precision: of the predictor's passes.
         """
         self.layout, self.target = layout, target
-        self.passes = PredictorPass(predictor, table, workers)
+        self.passes = PredictorPass(predictor, table, workers, precision)
         self.mask = layout.mask(target.device)
         self.rounding = ROUNDING * torch.finfo(target.dtype).eps * target.norm()
         self.errors = self._squared_errors()
@@ -121,13 +129,18 @@ class PredictorStep:
 
     def distill(self, sample: Sample, losses: Losses, images: Tensor, distiller: Distiller) -> StepLosses:
         """A step on the whole objective, on a batch of images."""
-        rows = self.passes.predict()
+        keep = sample.weights is None and len(sample.indices) == len(self.target) and self.passes.fits
+        rows = self.passes.predict_and_keep() if keep else self.passes.predict()
         gradients, output, features = distiller(images, self.layout.weights(rows), losses)
         error = self._error(rows)
         self.errors = error.square().sum(1)
         loss, factor = self._reconstruction(losses)
-        gradient = (error * factor + self.layout.rows(gradients)).index_select(0, sample.indices)
-        self.passes.backward(sample.indices, lambda _, part: _weighted(gradient[part], sample, part))
+        gradient = error * factor + self.layout.rows(gradients)
+        if keep:
+            self.passes.backward_of_kept(gradient)
+        else:
+            gradient = gradient.index_select(0, sample.indices)
+            self.passes.backward(sample.indices, lambda _, part: _weighted(gradient[part], sample, part))
         return StepLosses(loss, output, features)
 
 

@@ -27,7 +27,7 @@ from nern.method.losses import squared_error
 from nern.method.predictor import CoordinateTable
 from nern.method.training import PredictorStep, StepLosses, cosine_lr, training_sampler
 from nern.method.workers import Workers
-from nern.settings import Phase
+from nern.settings import Phase, PredictorPrecision
 from nern.stages.runtime import Run
 from nern.stages.subjects import Subject
 from nern.stages.teacher import Teacher
@@ -65,14 +65,16 @@ class KernelLearner(Learner):
 class PredictorLearner(Learner):
     """Of a cell: the values are the parameters of its predictor."""
 
-    def __init__(self, subject: Subject, teacher: Teacher, phase: Phase, seed: int) -> None:
+    def __init__(
+        self, subject: Subject, teacher: Teacher, phase: Phase, seed: int, precision: PredictorPrecision
+    ) -> None:
         assert subject.fitted is not None
         self.teacher, self.losses = teacher, phase.losses
         layout = subject.fitted.layout.to(teacher.device)
         target = layout.rows([weight.to(teacher.device) for weight in subject.original.weights])
         self.predictor = subject.fitted.predictor.to(teacher.device)
         table = CoordinateTable(subject.fitted.coordinates, self.predictor.embedding).to(teacher.device)
-        self.step = PredictorStep(self.predictor, table, layout, target, teacher.workers)
+        self.step = PredictorStep(self.predictor, table, layout, target, teacher.workers, precision)
         self.sampler = training_sampler(phase, layout, target, seed)
 
     def gradients(self, values: Mapping[str, Array], step: int, images: Tensor) -> tuple[dict[str, Tensor], StepLosses]:
@@ -143,7 +145,8 @@ class Distilled:
     def _learner(self) -> Learner:
         if self.subject.fitted is None:
             return KernelLearner(self.subject, self.teacher, self.phase)
-        return PredictorLearner(self.subject, self.teacher, self.phase, self.seed)
+        precision = self.protocol.predictor_precision
+        return PredictorLearner(self.subject, self.teacher, self.phase, self.seed, precision)
 
     def _stop_if_not_finite(self, name: str, losses: StepLosses, step: int) -> None:
         for value in (losses.reconstruction, losses.output, losses.features):

@@ -53,7 +53,7 @@ def fit_seconds(
     predictor = predictor_of(protocol.embedding, cell.hidden, layout).to(device)
     coordinates = kernel_coordinates([s[:2] for s in layout.shapes], normalized=protocol.embedding.normalized)
     table = CoordinateTable(coordinates, predictor.embedding).to(device)
-    forward = PredictorStep(predictor, table, layout, target, workers)
+    forward = PredictorStep(predictor, table, layout, target, workers, protocol.predictor_precision)
     teacher = Teacher(config, cell.task, original, protocol.precision, device, workers)
     total = 0.0
     for phase in filter(None, (protocol.training, protocol.distillation)):

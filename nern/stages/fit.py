@@ -18,6 +18,7 @@ from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches, TrainingBatches
 from nern.errors import NernError
 from nern.matrix import Cell, data_path, fit_settings, original_of
+from nern.method.backpropagation import PredictorPass
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
@@ -80,7 +81,9 @@ class Fit:
             initialize_default(self.predictor, stream)
         else:
             initialize(self.predictor, table, self.target, self.layout.mask(device), stream)
-        self.forward = PredictorStep(self.predictor, table, self.layout, self.target, workers)
+        precision = protocol.predictor_precision
+        self.forward = PredictorStep(self.predictor, table, self.layout, self.target, workers, precision)
+        self.exact = PredictorPass(self.predictor, table, workers)
 
         self.teacher = Teacher(config, cell.task, self.original, protocol.precision, device, workers)
         self.tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
@@ -104,7 +107,7 @@ class Fit:
 
     def weights(self) -> list[Tensor]:
         """The reconstructed weights of each layer."""
-        return self.layout.weights(self.forward.passes.predict())
+        return self.layout.weights(self.exact.predict())
 
     def test(self) -> float:
         """Accuracy of the reconstructed network now, in per cent."""

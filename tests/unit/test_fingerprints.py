@@ -151,6 +151,7 @@ DECIDES: dict[str, tuple[Any, str]] = {
     "Protocol.inputs": ("uniform", FIT),
     "Protocol.distillation_gradient": (False, FIT),
     "Protocol.precision": ("bfloat16", FIT),
+    "Protocol.predictor_precision": ("bfloat16", FIT),
     "Protocol.distillation": ({}, FIT),
     "Protocol.evaluate_every": (3, FIT),
     "Variant.extends": ("muon", NOTHING),  # as such; what the other variant changes counts

@@ -9,18 +9,24 @@ from torch import nn
 
 from benchmarks.problem import Problem, Setting
 from nern.method import distillation
+from nern.method.backpropagation import PredictorPass
 from nern.method.distillation import distillation_gradient
+from nern.method.embedding import kernel_coordinates
+from nern.method.kernels import KernelLayout
 from nern.method.precision import passes_in, widened
+from nern.method.predictor import CoordinateTable, initialize_default, predictor_of
 from nern.method.workers import Workers
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.graph import FunctionalNetwork
-from nern.settings import Original, Phase
+from nern.settings import Original, Phase, TableEmbedding
 from nern.stages.train_original import descend
 
 COSINE, ERROR, LOSS = 0.999, 0.05, 0.02
 """The bound: of each layer's gradient with the exact one, of its error beside its norm, and of a loss beside itself."""
 TRAINING = 0.97
 """The same of an original's own training, by statistics of the batch: its gradients are sums that nearly cancel."""
+KERNELS, PREDICTOR = 0.005, (0.997, 0.08)
+"""Of a predictor: the kernels' error beside their norm; cosine and error of a gradient, some ReLUs of which flip."""
 CPU = torch.device("cpu")
 
 
@@ -113,6 +119,52 @@ def test_tf32_is_on_in_its_passes_alone_and_on_a_gpu():
 @pytest.mark.parametrize(("given", "wanted"), [("bfloat16", "float32"), ("float32", "float32"), ("float64", "float64")])
 def test_numbers_are_never_narrowed(given, wanted):
     assert widened(torch.ones(2, dtype=getattr(torch, given))).dtype == getattr(torch, wanted)
+
+
+class Predicting:
+    """A predictor of some thousand kernels, of which a sample gets gradients, copies among them."""
+
+    def __init__(self):
+        shapes = [(16, 3), (16, 16), (32, 16), (64, 32)]
+        generator = torch.Generator().manual_seed(0)
+        orders = [torch.randperm(filters * channels, generator=generator) for filters, channels in shapes]
+        layout = KernelLayout([(*shape, 3, 3) for shape in shapes], orders)
+        self.coordinates = kernel_coordinates(shapes, normalized=False)
+        self.predictor = predictor_of(TableEmbedding(kind="table"), 96, layout)
+        initialize_default(self.predictor, generator)
+        self.table = CoordinateTable(self.coordinates, self.predictor.embedding)
+        self.sample = torch.randint(0, len(self.table), (2500,), generator=generator)  # three pieces
+        self.gradient = torch.randn(2500, 9, generator=generator)
+
+    def passes(self, precision, threads=1):
+        workers = Workers(threads)
+        passes = PredictorPass(self.predictor, self.table, workers, precision)
+        passes.backward(self.sample, lambda _, part: self.gradient[part])
+        return [passes.predict(), *(parameter.grad for parameter in self.predictor.parameters())]
+
+    def exact(self):
+        predictor = copy.deepcopy(self.predictor).double()
+        kernels = predictor.after_embedding(predictor.embedding(self.coordinates).double())
+        gradients = torch.autograd.grad(kernels[self.sample], list(predictor.parameters()), self.gradient.double())
+        return [kernels.detach(), *gradients]
+
+
+def test_a_predictors_passes_in_16_bits_keep_their_bounds():
+    problem = Predicting()
+    (kernels, *gradients), (exact_kernels, *exact) = problem.passes("bfloat16"), problem.exact()
+    assert (kernels - exact_kernels).norm() <= KERNELS * exact_kernels.norm()
+    for ours, theirs in zip(gradients, exact, strict=True):
+        assert ours.dtype == torch.float32
+        assert F.cosine_similarity(ours.double().flatten(), theirs.flatten(), dim=0) >= PREDICTOR[0]
+        assert (ours - theirs).norm() <= PREDICTOR[1] * theirs.norm()
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_predictors_passes_in_16_bits_are_the_same_with_any_number_of_threads(threads):
+    problem = Predicting()
+    one, other = problem.passes("bfloat16"), problem.passes("bfloat16", threads)
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not torch.equal(one[0], problem.passes("float32")[0])  # it was 16 bits
 
 
 def update(precision, module, images, labels):

@@ -100,6 +100,25 @@ def test_distilling_with_all_kernels_has_the_straightforward_gradient():
     close(problem.gradients(), wanted)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_kept_activations_change_no_bit(monkeypatch, dtype, threads):
+    torch.set_default_dtype(dtype)
+    kept, again = Problem(dtype=dtype, threads=threads), Problem(dtype=dtype)
+    everything, losses = Sample(torch.arange(len(kept.target)), None), Losses(alpha=0.3, beta=0.7)
+    assert kept.step.passes.fits
+    for _ in range(2):
+        kept.step.distill(everything, losses, kept.images, kept.distiller)
+        with monkeypatch.context() as context:
+            context.setattr(backpropagation, "KEPT_BYTES", 0)
+            assert not again.step.passes.fits
+            again.step.distill(everything, losses, again.images, again.distiller)
+        assert all(torch.equal(one, other) for one, other in zip(kept.gradients(), again.gradients(), strict=True))
+        with torch.no_grad():
+            for parameter in (*kept.predictor.parameters(), *again.predictor.parameters()):
+                parameter.sub_(0.01 * parameter.grad)
+
+
 def test_distilling_in_float32_is_right_to_rounding():
     torch.set_default_dtype(torch.float32)
     problem = Problem(dtype=torch.float32)
@@ -181,9 +200,9 @@ def test_an_error_that_is_only_rounding_has_no_gradient(dtype, form, distilled):
     perfect = PredictorStep(problem.predictor, table, layout, step.passes.predict(), problem.workers)
     plain = perfect.passes._forward
 
-    def on_another_processor(indices, values):
+    def on_another_processor(*arguments):
         # every kernel anew, as if all rows at once and a sample of them went through other kernels
-        *inputs, kernels = plain(indices, values)
+        *inputs, kernels = plain(*arguments)
         noise = torch.rand(kernels.shape, generator=generator, dtype=dtype) * 2 - 1
         return [*inputs, kernels * (1 + 4 * torch.finfo(dtype).eps * noise)]
 

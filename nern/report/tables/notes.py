@@ -23,8 +23,9 @@ def beyond(protocol: Protocol) -> str:
         reasons.append(f"by {protocol.training.optimizer.name.capitalize()}: not the paper's optimizer")
     if protocol.embedding.kind != "positional":
         reasons.append("a learned vector for each index: not the paper's embedding")
-    if protocol.precision == "bfloat16":
-        reasons.append("networks in bfloat16: not the paper's precision")
+    passes = {"networks": protocol.precision, "the predictor": protocol.predictor_precision}
+    if narrow := [of for of, precision in passes.items() if precision == "bfloat16"]:
+        reasons.append(f"{' and '.join(narrow)} in bfloat16: not the paper's precision")
     return "; ".join(reasons)
 
 
