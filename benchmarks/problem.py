@@ -21,7 +21,7 @@ from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
 from nern.provenance import cores
 from nern.seeding import generator
-from nern.settings import Embedding, Phase, PositionalEmbedding, Precision
+from nern.settings import Embedding, Phase, PositionalEmbedding, Precision, PredictorPrecision
 from nern.stages.runtime import start
 
 DEPTHS = {"resnet8": 8, "resnet20": 20, "resnet56": 56}
@@ -39,6 +39,7 @@ class Setting:
     device: str = "cpu"
     weights: Path | None = None
     precision: Precision = "float32"
+    predictor_precision: PredictorPrecision = "float32"
 
     def start(self, threads: int) -> torch.device:
         """Set torch up as a stage does, with a number of CPU threads; returns the device."""
@@ -75,7 +76,11 @@ class Problem:
         self.table = CoordinateTable(coordinates, self.predictor.embedding).to(device, dtype)
         self.coordinates = coordinates.to(device)
         initialize(self.predictor, self.table, self.target, None, generator(0, "initialization"))
-        self.losses, self.precision = phase.losses, setting.precision
+        self.losses, self.precision, self.predictor_precision = (
+            phase.losses,
+            setting.precision,
+            setting.predictor_precision,
+        )
         self.sampler = training_sampler(phase, self.layout, self.target, 0)
         self.workers = Workers(setting.threads if device.type == "cpu" else 1)
         self.optimizer = PredictorOptimizer(self.predictor, phase.optimizer, self.workers)

@@ -16,8 +16,12 @@ from benchmarks import flops, variants
 from benchmarks.problem import Problem, Setting, add_options, setting_of
 from benchmarks.table import HEADER, Row, end, machine, markdown
 from benchmarks.timing import compete
+from nern.settings import Phase
 
 BFLOAT16 = "distillation, bfloat16"
+SMALL = Phase.model_validate({"batch": 16, "sampling": {"method": "all"}})
+"""A phase of many small steps: here the predictor's passes take most of the time."""
+SMALL_FLOAT32, SMALL_BFLOAT16 = "small steps, predictor in float32", "small steps, predictor in bfloat16"
 SIZES = (1024, 1536, 2048)
 """Sides of the square matrices whose product's speed is measured."""
 
@@ -27,6 +31,9 @@ def rows(setting: Setting, repeats: int) -> list[Row]:
     works = {name: (variants.prepared, setting, name) for name in variants.VARIANTS}
     if setting.precision != "bfloat16":
         works[BFLOAT16] = (variants.prepared, replace(setting, precision="bfloat16"), "distillation")
+    small = replace(setting, network="resnet56", weights=None, phase=SMALL, precision="bfloat16")
+    works[SMALL_FLOAT32] = (variants.prepared, small, "distillation")
+    works[SMALL_BFLOAT16] = (variants.prepared, replace(small, predictor_precision="bfloat16"), "distillation")
     products = {f"matrix product {size}": (variants.matrix_product, setting, size) for size in SIZES}
     found = compete(works | products, setting.device, repeats)
     speed = max(2 * size**3 / min(found[f"matrix product {size}"].seconds) for size in SIZES)
@@ -49,6 +56,12 @@ def rows(setting: Setting, repeats: int) -> list[Row]:
             alone,
         ),
         *([row(beside, BFLOAT16, "distillation", None)] if BFLOAT16 in found else []),
+        row(
+            "ResNet56, 16 images, all kernels: predictor in bfloat16, beside float32",
+            SMALL_BFLOAT16,
+            SMALL_FLOAT32,
+            None,
+        ),
     ]
 
 

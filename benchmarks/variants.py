@@ -26,7 +26,7 @@ RATE = 1e-4
 
 def distillation(problem: Problem) -> Gradient:
     """The full step of a fit (nern.stages.fit)."""
-    forward = PredictorStep(problem.predictor, problem.table, problem.layout, problem.target, problem.workers)
+    forward = _step(problem)
     network = FunctionalNetwork(problem.module, problem.layers)
     with torch.no_grad():
         teacher = network.fold(network.kernels)
@@ -47,9 +47,14 @@ def distillation(problem: Problem) -> Gradient:
     return lambda sample: forward.distill(sample, problem.losses, problem.images, distiller)
 
 
+def _step(problem: Problem) -> PredictorStep:
+    parts = (problem.predictor, problem.table, problem.layout, problem.target, problem.workers)
+    return PredictorStep(*parts, problem.predictor_precision)
+
+
 def reconstruction(problem: Problem) -> Gradient:
     """The step of a fit on L_recon alone."""
-    forward = PredictorStep(problem.predictor, problem.table, problem.layout, problem.target, problem.workers)
+    forward = _step(problem)
     return lambda sample: forward.reconstruct(sample, RECONSTRUCTION)
 
 

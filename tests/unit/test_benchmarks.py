@@ -124,7 +124,12 @@ def test_precisions_compete_beside_each_other(monkeypatch):
     assert found["full step in bfloat16, beside float32"].ratio == 1.5
     assert found["training of an original in bfloat16, beside float32, batch 128"].ratio == 1.5
     precisions = {name: work[1].precision for name, work in asked.items()}
-    assert {name for name, precision in precisions.items() if precision == "bfloat16"} == {step.BFLOAT16, "bfloat16"}
+    small = {step.SMALL_FLOAT32, step.SMALL_BFLOAT16}
+    narrow = {name for name, precision in precisions.items() if precision == "bfloat16"}
+    assert narrow == {step.BFLOAT16, "bfloat16"} | small
+    assert found["ResNet56, 16 images, all kernels: predictor in bfloat16, beside float32"].ratio == 1.5
+    one, other = (asked[name][1] for name in (step.SMALL_FLOAT32, step.SMALL_BFLOAT16))
+    assert other == replace(one, predictor_precision="bfloat16") != one
     assert all(row.what != "full step in bfloat16" for row in step.rows(replace(setting, precision="bfloat16"), 1))
 
 
