@@ -101,15 +101,15 @@ def test_a_table_says_by_what_each_side_was_distilled() -> None:
         "predictors of resnet20: 120 steps of 64 images."
     )
     assert distilled(large, "frontier_cifar10_exact_resnet56").endswith(
-        "Weights of resnet56: 240 steps of 64 images, the network's passes in bfloat16; predictors of resnet56: 120 "
-        "steps of 64 images, the network's passes in bfloat16."
+        "Weights of resnet56: 560 steps of 16 images, passes of the network in bfloat16; predictors of resnet56: 240 "
+        "steps of 16 images, passes of the network and predictor in bfloat16."
     )
     few = large.model_copy(update={"compression": large.compression.model_copy(update={"variant": "decoupled-long"})})
     assert distilled(few, "frontier_cifar10_exact_resnet56").endswith(
         "predictors of resnet56: 240 steps of 64 images, gradients of 16,384 kernels in a step (magnitude)."
     )
     # the paper's matrix gives both sides the same steps
-    assert "Weights of resnet20 and predictors of resnet20 and weights of resnet56" in distilled(
+    assert "Weights of resnet20, predictors of resnet20, weights of resnet56, predictors of resnet56: 120" in distilled(
         read([ROOT / "config.yaml"]), "frontier_cifar10"
     )
     neither = {

@@ -86,21 +86,29 @@ def distilled(config: Config, name: str) -> str:
     sides: dict[str, list[str]] = {}
     for side, target in targets.items():
         if any(point.rate is not None for point in compression_points(config, target).values()):
-            protocol, phase = compression_phase(config, target)
-            steps = (
-                f"{phase.iterations:,} steps of {phase.batch} {'images' if protocol.inputs == 'images' else 'of noise'}"
-            )
-            parts = (
-                [steps] if protocol.precision == "float32" else [steps, f"the network's passes in {protocol.precision}"]
-            )
-            sampling = phase.sampling
-            if isinstance(target, Cell) and sampling.method != "all":
-                parts.append(f"gradients of {sampling.kernels:,} kernels in a step ({sampling.method})")
-            sides.setdefault(", ".join(parts), []).append(side)
+            sides.setdefault(_phase(config, target), []).append(side)
     if not sides:
         return "nothing was distilled while it was coded."
-    how = "; ".join(f"{' and '.join(each)}: {steps}" for steps, each in sides.items())
+    how = "; ".join(f"{formats.listed(each)}: {steps}" for steps, each in sides.items())
     return f"values, scales and centers are trained while they are coded. {how[0].upper()}{how[1:]}."
+
+
+def _phase(config: Config, target: Cell | OriginalCell) -> str:
+    """Steps, precisions and gradients by which a cell or an original is distilled while it is coded."""
+    protocol, phase = compression_phase(config, target)
+    inputs = "images" if protocol.inputs == "images" else "of noise"
+    parts = [f"{phase.iterations:,} steps of {phase.batch} {inputs}"]
+    precisions = {"network": protocol.precision}
+    if isinstance(target, Cell):
+        precisions["predictor"] = protocol.predictor_precision
+    for precision in dict.fromkeys(precisions.values()):
+        if precision != "float32":
+            of = " and ".join(name for name, its in precisions.items() if its == precision)
+            parts.append(f"passes of the {of} in {precision}")
+    sampling = phase.sampling
+    if isinstance(target, Cell) and sampling.method != "all":
+        parts.append(f"gradients of {sampling.kernels:,} kernels in a step ({sampling.method})")
+    return ", ".join(parts)
 
 
 def _row(row: dict[str, object]) -> list[str]:
