@@ -57,14 +57,15 @@ def set_up():
         yield
 
 
-@pytest.mark.parametrize("optimizer", ["ranger", "muon"])
+@pytest.mark.parametrize(("optimizer", "precision"), [("ranger", "float32"), ("muon", "float32"), ("muon", "bfloat16")])
 @pytest.mark.parametrize("method", ["magnitude", "uniform", "layer", "all"])
 @pytest.mark.parametrize("name", ["distillation", "reconstruction"])
 @pytest.mark.parametrize("embedding", [PositionalEmbedding(), TableEmbedding(kind="table")])
-def test_a_step_stays_on_its_device(fake, embedding, name, method, optimizer):
+def test_a_step_stays_on_its_device(fake, precision, embedding, name, method, optimizer):
     values = {"batch": 4, "sampling": {"kernels": 300, "method": method}, "optimizer": {"name": optimizer}}
     with set_up():
-        setting = Setting(network="resnet8", hidden=12, phase=Phase.model_validate(values), embedding=embedding)
+        phase = Phase.model_validate(values)
+        setting = Setting("resnet8", 12, phase, embedding=embedding, predictor_precision=precision)
         problem = Problem(setting, ELSEWHERE, size=8)
     with fake:
         work = variants.iteration(problem, variants.VARIANTS[name](problem))
