@@ -117,6 +117,7 @@ def test_every_shipped_configuration_resolves(overlay):
         "choices.yaml": "demo.yaml",
         "frontier_resnet56.yaml": "frontier.yaml",
         "fifth.yaml": "frontier.yaml",
+        "precision.yaml": "frontier.yaml",
     }
     names = [below[overlay.name]] if overlay and overlay.name in below else []
     files = [ROOT / "workflow/config" / name for name in names] + ([overlay] if overlay else [])
