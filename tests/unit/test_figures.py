@@ -13,6 +13,7 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from test_report import write_cell
 from torch import nn
 
@@ -36,6 +37,7 @@ from nern.report.figures import (
     tradeoff,
     write,
 )
+from nern.report.figures.style import plain_ticks
 from nern.report_settings import EmbeddingFigure, ImportanceFigure, TableFigure
 from nern.settings import PositionalEmbedding, TableEmbedding
 from nern.stages.importance import mean_activations
@@ -241,6 +243,23 @@ def test_no_two_curves_look_the_same():
     )
     lines = figure.axes[0].lines
     assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == len(lines) == 16
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [
+        ((0.06, 0.16), {0.06, 0.08, 0.1, 0.15}),
+        ((9, 160), {10, 20, 50, 100}),
+        ((2.1, 2.9), {2.1, 2.2, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8, 2.9}),
+    ],
+)
+def test_a_logarithmic_axis_has_plain_ticks_whatever_it_spans(limits, wanted):
+    axes = Figure().subplots()
+    axes.set_xscale("log")
+    axes.set_xlim(*limits)
+    plain_ticks(axes.xaxis)
+    ticks = [float(tick) for tick in axes.get_xticks()]
+    assert {round(tick, 6) for tick in ticks if limits[0] <= tick <= limits[1]} == wanted
 
 
 def test_the_tradeoff_is_of_predictor_and_permutation(tmp_path):

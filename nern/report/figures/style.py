@@ -26,9 +26,17 @@ SAYS = "says: "
 """Before the `gid` of what a browser explains where the mouse is, by the rest of its gid."""
 
 
+class _PlainLocator(LogLocator):
+    """1, 2 and 5 of each power of ten; where less than a power of ten is shown, more of them."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        self.set_params(subs=(1, 2, 5) if vmax > 10 * vmin else (1, 1.5, 2, 3, 4, 5, 6, 8))
+        return super().tick_values(vmin, vmax)
+
+
 def plain_ticks(axis: Axis) -> None:
-    """Plain numbers on a logarithmic axis: 1, 2 and 5 of each power of ten."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Plain numbers on a logarithmic axis."""
+    axis.set_major_locator(_PlainLocator())
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
