@@ -1,6 +1,7 @@
 """How figures look, and how they are written: the same bytes for the same data."""
 
 import io
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,10 +28,11 @@ SAYS = "says: "
 
 
 class _PlainLocator(LogLocator):
-    """1, 2 and 5 of each power of ten; where less than a power of ten is shown, more of them."""
+    """As many numbers of each power of ten as there is room for."""
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
-        self.set_params(subs=(1, 2, 5) if vmax > 10 * vmin else (1, 1.5, 2, 3, 4, 5, 6, 8))
+        powers = math.log10(vmax / vmin)
+        self.set_params(subs=(1, 1.5, 2, 3, 4, 5, 6, 8) if powers < 1 else (1, 2, 5) if powers < 2 else (1, 3))
         return super().tick_values(vmin, vmax)
 
 
