@@ -147,6 +147,7 @@ class Optimizer(Settings):
     name: Literal["ranger", "muon"] = "ranger"
     lr: Positive = 5e-3
     final_lr: PositiveOrZero = 1e-6
+    rise: Fraction = Field(0, description="share of the phase in which the learning rate rises from zero")
     betas: tuple[Momentum, Momentum] = Field((0.5, 0.999), description="muon: its momentum, and Adam's for biases")
     weight_decay: PositiveOrZero = 1e-3
     adabelief: bool = Field(False, description="ranger only: RangerAdaBelief")

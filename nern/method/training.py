@@ -48,9 +48,14 @@ class StepLosses:
     features: Tensor | None = None
 
 
-def cosine_lr(step: int, steps: int, start: float, end: float) -> float:
-    """The learning rate of step 0 … steps − 1: half a cosine from `start` down towards `end`."""
-    return end + (start - end) * (1 + math.cos(math.pi * step / steps)) / 2
+def cosine_lr(step: int, steps: int, start: float, end: float, rise: float = 0.0) -> float:
+    """The learning rate of step 0 … steps − 1: half a cosine from `start` down towards `end`.
+
+    In the share `rise` of the steps a factor rises to 1. An optimizer that divides by the gradient's size takes first
+    steps as long as the rate, however short the gradient: from a predictor that is near they lead away.
+    """
+    cosine = end + (start - end) * (1 + math.cos(math.pi * step / steps)) / 2
+    return cosine * min(1.0, (step + 1) / (math.ceil(rise * steps) + 1))
 
 
 def needs_network(phase: Phase, step: int, *, gradient: bool) -> bool:

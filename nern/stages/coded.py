@@ -130,8 +130,8 @@ class Distilled:
                 gradients, losses = learner.gradients(arrays.values(), step, batches.batch(step))
                 arrays.backward(gradients)
                 torch.nn.utils.clip_grad_norm_(arrays.parameters.values(), self.clip)
-                schedule = (self.phase.iterations, self.warmup, point.rate, self.phase.optimizer.final_lr)
-                optimizer.param_groups[0]["lr"] = rising_lr(step, *schedule)
+                schedule = (self.phase.iterations, point.rate, self.phase.optimizer.final_lr, self.warmup)
+                optimizer.param_groups[0]["lr"] = cosine_lr(step, *schedule)
                 optimizer.step()
                 self._stop_if_not_finite(name, losses, step + 1)
                 clock.step(step + 1, **({"loss": losses.reconstruction.item()} if clock.wants_line() else {}))
@@ -155,14 +155,6 @@ class Distilled:
                     f"{self.target.path}: {name}: a loss is {value.item()} at iteration {step}; lower its learning "
                     "rate in compression"
                 )
-
-
-def rising_lr(step: int, steps: int, warmup: float, start: float, end: float) -> float:
-    """The learning rate of step 0 … steps − 1: half a cosine, times a factor that rises to 1 in a share of the steps.
-
-    Adam's first updates are as long as the rate, however short the gradient: they lead away from what is near.
-    """
-    return cosine_lr(step, steps, start, end) * min(1.0, (step + 1) / (math.ceil(warmup * steps) + 1))
 
 
 def _tensors(arrays: Coded, optimizer: torch.optim.Adam) -> dict[str, Tensor]:

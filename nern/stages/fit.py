@@ -209,13 +209,14 @@ def _run_phase(
     fit: Fit, stretch: Stretch, steps: range, optimizer: PredictorOptimizer, state: checkpoint.State, clock: Run
 ) -> None:
     phase, every = stretch.phase, max(1, fit.total // HISTORY_ROWS)
+    optimizing = phase.optimizer
     sampler = training_sampler(phase, fit.layout, fit.target, fit.cell.seed)
     with contextlib.ExitStack() as stack:
         batches = fit.batches(stretch)
         if batches is not None:
             stack.enter_context(batches)
         for step in steps:
-            lr = cosine_lr(step, phase.iterations, phase.optimizer.lr, phase.optimizer.final_lr)
+            lr = cosine_lr(step, phase.iterations, optimizing.lr, optimizing.final_lr, optimizing.rise)
             sample = sampler.draw(step)
             if batches is not None and needs_network(phase, step, gradient=fit.protocol.distillation_gradient):
                 losses = fit.forward.distill(sample, phase.losses, batches.batch(step), fit.teacher.distill)

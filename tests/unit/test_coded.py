@@ -4,8 +4,6 @@ The oracles write the straight-through estimators out as graphs: x + (y − x).d
 gradient of x.
 """
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -17,7 +15,6 @@ from nern.codecs.binary import Binary
 from nern.codecs.uniform import Uniform
 from nern.codecs.vector import VectorCodebook
 from nern.method.coded import Coded, coded
-from nern.stages.coded import rising_lr
 
 CODECS = {
     "uniform-4": Uniform(kind="uniform", bits=4),
@@ -144,14 +141,3 @@ def test_training_closes_most_of_the_gap_to_coding_the_target_itself(codec: str)
 
 def _squares(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
     return sum(float(np.square(ours[name] - theirs[name]).sum()) for name in theirs)
-
-
-def test_the_rate_rises_in_a_share_of_the_steps_and_then_is_half_a_cosine() -> None:
-    rates = [rising_lr(step, 120, 0.1, 2e-3, 1e-6) for step in range(120)]
-    cosine = [1e-6 + (2e-3 - 1e-6) * (1 + math.cos(math.pi * step / 120)) / 2 for step in range(120)]
-    assert rates[12:] == pytest.approx(cosine[12:], rel=1e-12)
-    assert rates[:12] == pytest.approx([c * (step + 1) / 13 for step, c in enumerate(cosine[:12])], rel=1e-12)
-    assert rates[:13] == sorted(rates[:13]) and rates[13:] == sorted(rates[13:], reverse=True)
-    # without a warm-up nothing changes, and a phase of one step has its rate
-    assert [rising_lr(step, 120, 0, 2e-3, 1e-6) for step in range(120)] == pytest.approx(cosine, rel=1e-12)
-    assert rising_lr(0, 1, 0, 2e-3, 1e-6) == 2e-3

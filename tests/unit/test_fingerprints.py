@@ -189,6 +189,7 @@ DECIDES: dict[str, tuple[Any, str]] = {
     "Phase.iterations": (3, FIT),
     "Phase.batch": (3, FIT),
     "Phase.warmup": (3, FIT),
+    "Optimizer.rise": (0.5, FIT),
     "Losses.reconstruction": (3, FIT),
     "Losses.alpha": (3, FIT),
     "Losses.beta": (3, FIT),

@@ -300,3 +300,14 @@ def test_learning_rate_is_half_a_cosine():
     assert rates[50] == pytest.approx((5e-3 + 1e-6) / 2)
     assert rates[100] == pytest.approx(1e-6)
     assert rates == sorted(rates, reverse=True)
+
+
+def test_the_rate_rises_in_a_share_of_the_steps_and_then_is_half_a_cosine():
+    rates = [cosine_lr(step, 120, 2e-3, 1e-6, rise=0.1) for step in range(120)]
+    cosine = [1e-6 + (2e-3 - 1e-6) * (1 + math.cos(math.pi * step / 120)) / 2 for step in range(120)]
+    assert rates[12:] == pytest.approx(cosine[12:], rel=1e-12)
+    assert rates[:12] == pytest.approx([c * (step + 1) / 13 for step, c in enumerate(cosine[:12])], rel=1e-12)
+    assert rates[:13] == sorted(rates[:13]) and rates[13:] == sorted(rates[13:], reverse=True)
+    # without a rise it is the cosine, and a phase of one step has its rate
+    assert [cosine_lr(step, 120, 2e-3, 1e-6) for step in range(120)] == pytest.approx(cosine, rel=1e-12)
+    assert cosine_lr(0, 1, 2e-3, 1e-6) == 2e-3
