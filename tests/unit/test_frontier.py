@@ -57,7 +57,7 @@ def test_what_is_missing_is_on_no_front() -> None:
 def test_the_verdict_names_the_fewest_bytes_within_the_margin() -> None:
     rows = [weights("uniform-4", 132, 0.4, 0.02), weights("uniform-3", 99, 0.6, 0.09), weights("float16", 523, 0, 0)]
     rows += [predictor(48, "float32", 70, 3.0, 0.5), predictor(160, "float32", 400, 0.5, 0.03)]
-    first, second = verdicts(pd.DataFrame(rows), 0.5)
+    first, second, _ = verdicts(pd.DataFrame(rows), 0.5)
     assert first == (
         "resnet20, at the original's accuracy less 0.5 points: the weights as uniform-4 in 132 KiB, a predictor as "
         "h 160 (table, no permutation), float32 in 400 KiB: 3.0 times as many bytes."
@@ -86,6 +86,23 @@ def test_the_verdict_names_the_fewest_bytes_within_the_margin() -> None:
 )
 def test_the_verdict_says_so_where_one_side_has_nothing(rows: list[dict[str, Any]], sentence: str) -> None:
     assert any(text.endswith((sentence, f"{sentence}.")) for text in verdicts(pd.DataFrame(rows), 0.5))
+
+
+def test_predictors_lie_below_on_or_above_the_line_through_the_best_weights() -> None:
+    # by hand: halfway between 16 and 64 KiB in logarithms is 32 KiB, and between 0.4 and 0.1 it is 0.2
+    rows = [weights("a", 16, 0, 0.4), weights("b", 64, 0, 0.1), weights("beaten", 32, 0, 0.5)]
+    sizes = {
+        "below": (31.9, 0.15, 0.04),
+        "level": (32, 0.14, 0.07),
+        "above": (48, 0.1399, 0.001),
+        "beaten": (63, 0.3, 0),
+    }
+    sizes |= {"alone": (8, 0.9, 0.1), "one seed": (63.9, 0.09, math.nan)}
+    for name, (size, divergence, half_width) in sizes.items():
+        rows.append(predictor(9, name, size, 0, divergence) | {"divergence_half_width": half_width})
+    *_, last = verdicts(pd.DataFrame(rows), 0.5)
+    assert "of the 5 predictors that no other predictor beats 2 below it (31.9 KiB to 63.9 KiB), " in last
+    assert "1 level with it (32.0 KiB), 1 above it (48.0 KiB), 1 where there are no weights (8.0 KiB). Level" in last
 
 
 def test_one_side_alone_has_no_verdict() -> None:

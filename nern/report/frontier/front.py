@@ -1,7 +1,9 @@
 """Which points of a frontier are worth having, and who wins where."""
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from nern.config import Config
@@ -40,7 +42,7 @@ def on_front(data: pd.DataFrame, measure: str) -> "pd.Series[bool]":
 
 
 def verdicts(data: pd.DataFrame, margin: float) -> list[str]:
-    """Of each network two sentences: the fewest bytes within the margin of each side, and where predictors win."""
+    """Of each network three sentences: the fewest bytes within the margin of each side, and twice who diverges less."""
     return [sentence for network, part in _done(data) for sentence in _verdict(str(network), part, margin)]
 
 
@@ -66,7 +68,7 @@ def _verdict(network: str, data: pd.DataFrame, margin: float) -> list[str]:
             for name, part in zip(("the weights", "predictors"), fewest.values(), strict=True)
         ]
         first = f"{start}{'; '.join(texts)}."
-    return [first, _where(network, sides)]
+    return [first, _where(network, sides), _beside_the_line(network, sides)]
 
 
 def _where(network: str, sides: dict[str, pd.DataFrame]) -> str:
@@ -80,10 +82,45 @@ def _where(network: str, sides: dict[str, pd.DataFrame]) -> str:
     count = f"of its {len(predictors)} stored predictors"
     if not wins:
         return f"{network}: {count} each is beaten by stored weights of no more bytes and no more divergence."
-    low, high = (kibibytes(extreme(row["bytes"] for row in wins)) for extreme in (min, max))
-    span = low if low == high else f"{low} to {high}"
+    span = _span([row["bytes"] for row in wins])
     best = describe(min(wins, key=lambda row: row["divergence"]))
     return f"{network}: {count} {len(wins)} diverge less than all stored weights of no more bytes ({span}; {best})."
+
+
+def _beside_the_line(network: str, sides: dict[str, pd.DataFrame]) -> str:
+    """Where the best predictors lie beside what weights of as many bytes might have, were there any."""
+    weights, predictors = (_undominated(sides[side]) for side in (WEIGHTS, PREDICTOR))
+    within = predictors["bytes"].between(weights["bytes"].min(), weights["bytes"].max())
+    lies: dict[str, list[float]] = {"below it": [], "level with it": [], "above it": []}
+    for _, row in predictors[within].iterrows():
+        line, half_width = _on_line(weights, row["bytes"]), row.get("divergence_half_width", math.nan)
+        reach = 0.0 if math.isnan(half_width) else half_width
+        side = (row["divergence"] - reach > line) - (row["divergence"] + reach < line)
+        lies[list(lies)[side + 1]].append(row["bytes"])
+    parts = [f"{len(sizes)} {where} ({_span(sizes)})" for where, sizes in lies.items() if sizes]
+    outside = len(predictors) - sum(map(len, lies.values()))
+    parts += [f"{outside} where there are no weights ({_span(predictors['bytes'][~within].tolist())})"] * bool(outside)
+    return (
+        f"{network}, beside a line through the divergences of the weights that no other weights beat (logarithmic, in "
+        f"bytes too): of the {len(predictors)} predictors that no other predictor beats {', '.join(parts)}. Level: the "
+        "interval over seeds holds the line."
+    )
+
+
+def _undominated(side: pd.DataFrame) -> pd.DataFrame:
+    """Of one side's points those on its own front by divergence, the smallest first."""
+    return side[on_front(side, "divergence")].sort_values("bytes", kind="stable")
+
+
+def _on_line(points: pd.DataFrame, size: float) -> float:
+    """The divergence at a size, on straight lines between points in logarithms of both."""
+    logarithms = (np.log(points[column].clip(lower=np.finfo(float).tiny)) for column in ("bytes", "divergence"))
+    return float(np.exp(np.interp(math.log(size), *logarithms)))
+
+
+def _span(sizes: list[float]) -> str:
+    low, high = (kibibytes(extreme(sizes)) for extreme in (min, max))
+    return low if low == high else f"{low} to {high}"
 
 
 def describe(row: pd.Series) -> str:
