@@ -105,6 +105,26 @@ def test_predictors_lie_below_on_or_above_the_line_through_the_best_weights() ->
     assert "1 level with it (32.0 KiB), 1 above it (48.0 KiB), 1 where there are no weights (8.0 KiB). Level" in last
 
 
+@pytest.mark.parametrize(
+    ("size", "divergence", "words"),
+    [
+        (32, 0.0, "1 below it (32.0 KiB)."),
+        (16, 0.4, "1 level with it (16.0 KiB)."),
+        (64, 0.2, "1 above it (64.0 KiB)."),
+        (8, 0.2, "1 where there are no weights (8.0 KiB)."),
+        (128, 0.2, "1 where there are no weights (128 KiB)."),
+    ],
+)
+def test_a_place_beside_the_line_that_no_predictor_has_is_not_named(size: float, divergence: float, words: str) -> None:
+    rows = [weights("a", 16, 0, 0.4), weights("b", 64, 0, 0.1), predictor(9, "f", size, 0, divergence)]
+    assert f"of the 1 predictors that no other predictor beats {words} Level" in verdicts(pd.DataFrame(rows), 0.5)[-1]
+
+
+def test_one_way_to_store_weights_is_a_line_of_one_point() -> None:
+    rows = [weights("a", 16, 0, 0.0), predictor(9, "f", 16, 0, 0.0)]
+    assert "1 level with it (16.0 KiB). Level" in verdicts(pd.DataFrame(rows), 0.5)[-1]
+
+
 def test_one_side_alone_has_no_verdict() -> None:
     assert verdicts(pd.DataFrame([weights("u", 50, 0.1, 0.1)]), 0.5) == []
 

@@ -90,16 +90,20 @@ def _where(network: str, sides: dict[str, pd.DataFrame]) -> str:
 def _beside_the_line(network: str, sides: dict[str, pd.DataFrame]) -> str:
     """Where the best predictors lie beside what weights of as many bytes might have, were there any."""
     weights, predictors = (_undominated(sides[side]) for side in (WEIGHTS, PREDICTOR))
-    within = predictors["bytes"].between(weights["bytes"].min(), weights["bytes"].max())
-    lies: dict[str, list[float]] = {"below it": [], "level with it": [], "above it": []}
-    for _, row in predictors[within].iterrows():
+    low, high = weights["bytes"].min(), weights["bytes"].max()
+    lies: dict[str, list[float]] = {
+        "below it": [],
+        "level with it": [],
+        "above it": [],
+        "where there are no weights": [],
+    }
+    for _, row in predictors.iterrows():
         line, half_width = _on_line(weights, row["bytes"]), row.get("divergence_half_width", math.nan)
-        reach = 0.0 if math.isnan(half_width) else half_width
-        side = (row["divergence"] - reach > line) - (row["divergence"] + reach < line)
-        lies[list(lies)[side + 1]].append(row["bytes"])
+        # logarithms round, and there is none of 0
+        reach = (0.0 if math.isnan(half_width) else half_width) + 1e-9 * line + np.finfo(float).tiny
+        side = 1 + (row["divergence"] - reach > line) - (row["divergence"] + reach < line)
+        lies[list(lies)[side if low <= row["bytes"] <= high else -1]].append(row["bytes"])
     parts = [f"{len(sizes)} {where} ({_span(sizes)})" for where, sizes in lies.items() if sizes]
-    outside = len(predictors) - sum(map(len, lies.values()))
-    parts += [f"{outside} where there are no weights ({_span(predictors['bytes'][~within].tolist())})"] * bool(outside)
     return (
         f"{network}, beside a line through the divergences of the weights that no other weights beat (logarithmic, in "
         f"bytes too): of the {len(predictors)} predictors that no other predictor beats {', '.join(parts)}. Level: the "
