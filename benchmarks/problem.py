@@ -76,11 +76,8 @@ class Problem:
         self.table = CoordinateTable(coordinates, self.predictor.embedding).to(device, dtype)
         self.coordinates = coordinates.to(device)
         initialize(self.predictor, self.table, self.target, None, generator(0, "initialization"))
-        self.losses, self.precision, self.predictor_precision = (
-            phase.losses,
-            setting.precision,
-            setting.predictor_precision,
-        )
+        self.losses = phase.losses
+        self.precision, self.predictor_precision = setting.precision, setting.predictor_precision
         self.sampler = training_sampler(phase, self.layout, self.target, 0)
         self.workers = Workers(setting.threads if device.type == "cpu" else 1)
         self.optimizer = PredictorOptimizer(self.predictor, phase.optimizer, self.workers)

@@ -20,7 +20,7 @@ from nern.settings import Phase
 
 BFLOAT16 = "distillation, bfloat16"
 SMALL = Phase.model_validate({"batch": 16, "sampling": {"method": "all"}})
-"""A phase of many small steps: here the predictor's passes take most of the time."""
+"""A phase of many small steps: here the predictor's passes take much of the time."""
 SMALL_FLOAT32, SMALL_BFLOAT16 = "small steps, predictor in float32", "small steps, predictor in bfloat16"
 SIZES = (1024, 1536, 2048)
 """Sides of the square matrices whose product's speed is measured."""
