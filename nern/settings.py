@@ -142,9 +142,9 @@ class Sampling(Settings):
 
 
 class Optimizer(Settings):
-    """Ranger (Wright 2019), the paper's, or Muon, or Adam; with cosine decay over the phase."""
+    """Ranger (Wright 2019), the paper's, or Muon; with cosine decay over the phase."""
 
-    name: Literal["ranger", "muon", "adam"] = Field("ranger", description="adam: its weight decay is decoupled")
+    name: Literal["ranger", "muon"] = "ranger"
     lr: Positive = 5e-3
     final_lr: PositiveOrZero = 1e-6
     rise: Fraction = Field(0, description="share of the phase in which the learning rate rises from zero")

@@ -1,8 +1,8 @@
-"""The optimizers of the predictor: Ranger, the paper's (section 4), and Muon and Adam, for the decoupled protocol.
+"""The optimizers of the predictor: Ranger, the paper's (section 4), and Muon, for the decoupled protocol.
 
 Muon (Jordan et al. 2024) orthogonalizes the momentum of each weight matrix. It is not the paper's; where only weights
-are to be reconstructed it needs about a tenth of Ranger's iterations (docs/laptop.md). Ranger's first five steps are as
-long as the gradient: in the distillation of a deep network they may lead away. Adam's are not (docs/fidelity.md).
+are to be reconstructed it needs about a tenth of Ranger's iterations (docs/laptop.md). Ranger's first steps are as long as
+the gradient, before its variance is known: in the distillation of a deep network they may lead away; Muon's do not.
 """
 
 import contextlib
@@ -23,37 +23,34 @@ class PredictorOptimizer:
     def __init__(self, predictor: CoordinateMLP, settings: Optimizer, workers: Workers) -> None:
         self.parameters, self.workers = list(predictor.parameters()), workers
         self.parts: list[torch.optim.Optimizer]
-        lr, betas, decay = settings.lr, settings.betas, settings.weight_decay
         if settings.name == "muon":
-            # Muon is defined on matrices only, and treats each by itself: one optimizer each, for the threads to share.
-            # Matched to Adam's step size, matrices and biases take one learning rate.
             matrices = [parameter for parameter in self.parameters if parameter.dim() == 2]
             biases = [parameter for parameter in self.parameters if parameter.dim() == 1]
+            decay = settings.weight_decay
+            # Muon is defined on matrices only, and treats each by itself: one optimizer each, for the threads to share.
+            # Matched to Adam's step size, matrices and biases take one learning rate.
             self.parts = [
                 torch.optim.Muon(
                     [matrix],
-                    lr=lr,
-                    momentum=betas[0],
+                    lr=settings.lr,
+                    momentum=settings.betas[0],
                     weight_decay=decay,
                     adjust_lr_fn="match_rms_adamw",
                 )
                 for matrix in matrices
             ]
-            self.parts.append(torch.optim.AdamW(biases, lr=lr, betas=betas, weight_decay=decay))
-        elif settings.name == "adam":
-            self.parts = [torch.optim.AdamW(self.parameters, lr=lr, betas=betas, weight_decay=decay)]
-        else:
-            with contextlib.redirect_stdout(io.StringIO()):  # it announces itself, which is of no use in a log
-                self.parts = [
-                    RangerAdaBelief(
-                        self.parameters,
-                        adabelief=settings.adabelief,
-                        use_gc=settings.centralize,
-                        lr=lr,
-                        betas=betas,
-                        weight_decay=decay,
-                    )
-                ]
+            self.parts.append(torch.optim.AdamW(biases, lr=settings.lr, betas=settings.betas, weight_decay=decay))
+            return
+        with contextlib.redirect_stdout(io.StringIO()):  # it announces itself, which is of no use in a log
+            ranger = RangerAdaBelief(
+                self.parameters,
+                lr=settings.lr,
+                betas=settings.betas,
+                weight_decay=settings.weight_decay,
+                adabelief=settings.adabelief,
+                use_gc=settings.centralize,
+            )
+        self.parts = [ranger]
 
     def step(self, lr: float) -> None:
         """Update the parameters from their gradients, at one learning rate."""

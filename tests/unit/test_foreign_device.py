@@ -57,7 +57,7 @@ def set_up():
         yield
 
 
-@pytest.mark.parametrize(("optimizer", "precision"), [("ranger", "float32"), ("adam", "float32"), ("muon", "bfloat16")])
+@pytest.mark.parametrize(("optimizer", "precision"), [("ranger", "float32"), ("muon", "float32"), ("muon", "bfloat16")])
 @pytest.mark.parametrize("method", ["magnitude", "uniform", "layer", "all"])
 @pytest.mark.parametrize("name", ["distillation", "reconstruction"])
 @pytest.mark.parametrize("embedding", [PositionalEmbedding(), TableEmbedding(kind="table")])

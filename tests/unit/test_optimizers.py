@@ -8,7 +8,7 @@ from nern.method.predictor import Predictor, initialize_default
 from nern.method.workers import Workers
 from nern.settings import Optimizer
 
-NAMES = ["ranger", "muon", "adam"]
+NAMES = ["ranger", "muon"]
 LR = 1e-3
 
 
@@ -30,9 +30,9 @@ def step(optimizer, seed, size=1.0):
 
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
-def test_a_first_step_of_adam_is_as_long_as_the_rate_and_rangers_as_the_gradient(size):
-    for change in step(set_up("adam"), seed=1, size=size):  # m / √v is the gradient's sign
-        assert change.abs().median() == pytest.approx(LR, rel=1e-4)
+def test_a_first_step_of_muon_is_as_long_as_the_rate_and_rangers_as_the_gradient(size):
+    for change in step(set_up("muon"), seed=1, size=size):  # about 0.2 of the rate in the mean square, as Adam's
+        assert 0.1 * LR < change.square().mean().sqrt() < 1.1 * LR
     ranger = set_up("ranger")
     changes = step(ranger, seed=1, size=size)
     for parameter, change in zip(ranger.parameters, changes, strict=True):
