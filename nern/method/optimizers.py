@@ -1,8 +1,8 @@
 """The optimizers of the predictor: Ranger, the paper's (section 4), and Muon, for the decoupled protocol.
 
 Muon (Jordan et al. 2024) orthogonalizes the momentum of each weight matrix. It is not the paper's; where only weights
-are to be reconstructed it needs about a tenth of Ranger's iterations (docs/laptop.md). Ranger's first steps are as long as
-the gradient, before its variance is known: in the distillation of a deep network they may lead away; Muon's do not.
+are to be reconstructed it needs about a tenth of Ranger's iterations (docs/laptop.md). Ranger's first steps are as
+long as the gradient, before its variance is known: in a deep network's distillation they may lead away. Muon's do not.
 """
 
 import contextlib
