@@ -49,8 +49,8 @@ def content(source):
     files = [path] if path.is_file() else [each for each in path.iterdir() if each.name != "README.md"]
     text = "\n".join(each.read_text() for each in files if each.suffix == ".md")
     lines = [line for each in files if each.suffix == ".csv" for line in csv.DictReader(each.open())]
-    # published.csv has its values in two columns, and trials of learning rates have a divergence each
-    keys = ("weight_rmse", "low", "high", *(["divergence"] if path.is_file() else []))
+    # published.csv has its values in two columns, and trials of learning rates what they came to
+    keys = ("weight_rmse", "low", "high", *(["divergence", "agreement"] if path.is_file() else []))
     fits = [line[key] for line in lines for key in keys if line.get(key)]
     numbers = set(re.findall(r"\d[\d,]*\.\d+", text)) | set(fits)
     return numbers | set(re.findall(r"\d[\d,]*\.\d+ ± \d+\.\d+", text))
