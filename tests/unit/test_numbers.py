@@ -114,15 +114,16 @@ def test_what_has_no_file_says_so_and_becomes_no_more():
 
 
 CHOICES = configuration.read_file(ROOT / "workflow/config/choices.yaml")["tasks"]["digits"]["protocol"]["training"]
-BASE, DECOUPLED = (
-    matrix.protocol_of(CONFIG, matrix.Cell("cifar10", "resnet20", "cross-filter", 160, variant, 0))
-    for variant in ("base", "decoupled")
+BASE = matrix.protocol_of(CONFIG, matrix.Cell("cifar10", "resnet20", "cross-filter", 160, "base", 0))
+LAPTOP = matrix.protocol_of(
+    configuration.read([ROOT / "config.yaml", ROOT / "workflow/config/laptop.yaml"]),
+    matrix.Cell("cifar10-laptop", "resnet20", "cross-filter", 172, "laptop", 0),
 )
 SETTINGS = {
     r"([\d,]+) fits over \w+ originals": len(matrix.table_cells(CONFIG, "cifar10")),
-    r"([\d,]+) iterations of reconstruction by Muon": DECOUPLED.training.iterations,
-    r"([\d,]+) of distillation of all kernels": DECOUPLED.distillation.iterations,
-    r"of all kernels at once, in batches of ([\d,]+) images": DECOUPLED.distillation.batch,
+    r"([\d,]+) iterations of reconstruction by Muon": LAPTOP.training.iterations,
+    r"([\d,]+) of distillation of all kernels": LAPTOP.distillation.iterations,
+    r"of all kernels at once, in batches of ([\d,]+) images": LAPTOP.distillation.batch,
     r"batch ([\d,]+), [\d,]+ kernels a step": BASE.training.batch,
     r"batch [\d,]+, ([\d,]+) kernels a step": BASE.training.sampling.kernels,
     r"`execution\.save_every` seconds \(([\d,]+)\)": CONFIG.execution.save_every,
