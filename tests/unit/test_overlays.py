@@ -39,6 +39,13 @@ def test_a_learned_embedding_gets_as_many_bytes_as_the_papers_predictor():
         assert fits <= predictor_bytes(papers) < larger
 
 
+def test_the_label_of_sinusoids_says_how_many_more_bytes_they_take():
+    config = read([ROOT / "config.yaml", *(ROOT / f"workflow/config/{name}.yaml" for name in ("local", "cifar100"))])
+    of = {cell.variant: predictor_parameters(config, cell) for cell in table_cells(config, "cifar100_parts")}
+    more = 100 * (of["sinusoids"] / of["decoupled-deep"] - 1)
+    assert f"({more:.0f} % more bytes)" in config.tables["cifar100_parts"].labels["sinusoids"]
+
+
 @pytest.mark.parametrize(("task", "label"), [("cifar10", "label"), ("cifar100", "fine_label")])
 def test_local_files_take_the_place_of_a_download_and_of_nothing_else(task, label):
     plain, local = (read([ROOT / "config.yaml", *more]) for more in ([], [ROOT / "workflow/config/local.yaml"]))
