@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def versions() -> dict[str, str]:
@@ -39,13 +40,24 @@ def git_commit() -> str:
 
 def processor() -> str:
     """The name of the processor."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def multiplies_bfloat16() -> bool | None:
+    """Whether the processor multiplies floats of 16 bits; None where nobody can say (macOS)."""
+    found = _cpuinfo()
+    flags = found.get("flags", found.get("Features"))  # of x86, and of Arm
+    return None if flags is None else not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())
+
+
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of the first processor; empty elsewhere."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        return {}
+    pairs = [line.partition(":") for line in lines]
+    return {key.strip(): value.strip() for key, _, value in reversed(pairs)}
 
 
 def cores() -> int:

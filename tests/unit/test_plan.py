@@ -3,7 +3,10 @@
 import math
 from pathlib import Path
 
+import pytest
+
 from nern import config as configuration
+from nern import provenance
 from nern.matrix import all_cells, table_cells
 from nern.report.status import plan
 
@@ -32,3 +35,45 @@ def test_the_paper_states_no_hours_for_another_task():
     assert frame.loc["digits", "fits"] == len(table_cells(demo, "digits"))
     line = next(line for line in plan.render(plan.plan(demo)).splitlines() if line.startswith("| digits"))
     assert line.endswith(" — |")
+
+
+INTEL_2019 = """\
+processor\t: 0
+model name\t: A
+flags\t\t: fpu avx2 avx512f
+
+processor\t: 1
+model name\t: B
+flags\t\t: amx_bf16
+"""
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "multiplies"),
+    [
+        (INTEL_2019, False),
+        ("flags\t\t: fpu avx512_bf16 avx512f\n", True),
+        ("flags : fpu avx512f amx_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("Features\t: fp asimd\n", False),
+        ("model name : of another system\n", None),
+        (None, None),
+    ],
+)
+def test_variants_that_16_bits_make_slower_here_are_named(cpuinfo, multiplies, tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_CPUINFO", tmp_path / "cpuinfo")
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert provenance.multiplies_bfloat16() is multiplies
+    files = [ROOT / "config.yaml", ROOT / "workflow/config/cifar100.yaml"]
+    found = plan.slower_in_bfloat16(configuration.read(files))
+    assert ("decoupled-deep, " in found) is (multiplies is False)
+    assert "decoupled-deep-float32" not in found
+    assert plan.slower_in_bfloat16(configuration.read(files, {"execution": {"device": "cuda"}})) == ""
+    assert plan.slower_in_bfloat16(CONFIG) == ""
+
+
+def test_the_first_processor_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_CPUINFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(INTEL_2019)
+    assert provenance.processor() == "A"

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from nern.config import Config
-from nern.matrix import all_cells, original_of
+from nern.matrix import all_cells, names_of, original_of, protocol_of
+from nern.provenance import multiplies_bfloat16
 from nern.report import published
 from nern.report.documents.document import DASH, Column, Grid, Text
 from nern.report.documents.markdown import pipe_table
@@ -40,6 +41,25 @@ def render(frame: pd.DataFrame) -> str:
     columns = [Column("Task", numeric=False), *(Column(name.capitalize()) for name in counts)]
     columns.append(Column("GPU hours at the paper's speed (RTX 3090)"))
     return pipe_table(Grid("", columns, [[Text(value) for value in line] for line in lines], []))
+
+
+def slower_in_bfloat16(config: Config) -> str:
+    """A sentence on the variants whose 16 bits cost time on this processor instead of saving it; empty if none do.
+
+    That is known of processors alone. What a GPU does is not asked: that takes torch, and a plan is for a look.
+    """
+    if config.execution.device.startswith("cuda") or multiplies_bfloat16() is not False:
+        return ""
+    protocols = {cell.variant: protocol_of(config, cell) for cell in all_cells(config)}
+    variants = [
+        name for name, protocol in protocols.items() if "bfloat16" in (protocol.precision, protocol.predictor_precision)
+    ]
+    if not variants:
+        return ""
+    return (
+        "This processor multiplies no 16-bit floats: bfloat16 takes longer than float32 on it (docs/performance.md). "
+        f"It is in {names_of(variants)}; a variant that extends one may set precision: float32."
+    )
 
 
 def _hours(row: Any) -> str:
