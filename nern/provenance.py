@@ -5,6 +5,7 @@ The Snakefile imports this module, so it imports nothing heavy.
 
 import functools
 import importlib.metadata
+import itertools
 import os
 import platform
 import subprocess
@@ -56,8 +57,8 @@ def _cpuinfo() -> dict[str, str]:
         lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
-    pairs = [line.partition(":") for line in lines]
-    return {key.strip(): value.strip() for key, _, value in reversed(pairs)}
+    pairs = (line.partition(":") for line in itertools.takewhile(str.strip, lines))  # an empty line ends a processor
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def cores() -> int:

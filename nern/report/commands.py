@@ -71,7 +71,7 @@ def _plan(arguments: argparse.Namespace) -> None:
         from nern.report.status import plan
 
         say(plan.render(plan.plan(config)))
-        if note := plan.slower_in_bfloat16(config):
+        if note := plan.useless_bfloat16(config):
             say(f"\n{note}")
     else:
         from nern.report.status import cost

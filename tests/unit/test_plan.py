@@ -37,7 +37,7 @@ def test_the_paper_states_no_hours_for_another_task():
     assert line.endswith(" — |")
 
 
-INTEL_2019 = """\
+TWO_PROCESSORS = """\
 processor\t: 0
 model name\t: A
 flags\t\t: fpu avx2 avx512f
@@ -51,7 +51,7 @@ flags\t\t: amx_bf16
 @pytest.mark.parametrize(
     ("cpuinfo", "multiplies"),
     [
-        (INTEL_2019, False),
+        (TWO_PROCESSORS, False),
         ("flags\t\t: fpu avx512_bf16 avx512f\n", True),
         ("flags : fpu avx512f amx_bf16 amx_tile\n", True),
         ("Features\t: fp asimd bf16\n", True),
@@ -60,20 +60,22 @@ flags\t\t: amx_bf16
         (None, None),
     ],
 )
-def test_variants_that_16_bits_make_slower_here_are_named(cpuinfo, multiplies, tmp_path, monkeypatch):
+def test_variants_whose_16_bits_save_nothing_here_are_named(cpuinfo, multiplies, tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "_CPUINFO", tmp_path / "cpuinfo")
     if cpuinfo is not None:
         (tmp_path / "cpuinfo").write_text(cpuinfo)
     assert provenance.multiplies_bfloat16() is multiplies
     files = [ROOT / "config.yaml", ROOT / "workflow/config/cifar100.yaml"]
-    found = plan.slower_in_bfloat16(configuration.read(files))
+    found = plan.useless_bfloat16(configuration.read(files))
     assert ("decoupled-deep, " in found) is (multiplies is False)
     assert "decoupled-deep-float32" not in found
-    assert plan.slower_in_bfloat16(configuration.read(files, {"execution": {"device": "cuda"}})) == ""
-    assert plan.slower_in_bfloat16(CONFIG) == ""
+    assert plan.useless_bfloat16(configuration.read(files, {"execution": {"device": "cuda"}})) == ""
+    assert plan.useless_bfloat16(CONFIG) == ""
+    of_a_task = configuration.read(files[:1], {"tasks": {"cifar10": {"protocol": {"precision": "bfloat16"}}}})
+    assert ("base, " in plan.useless_bfloat16(of_a_task)) is (multiplies is False)
 
 
 def test_the_first_processor_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "_CPUINFO", tmp_path / "cpuinfo")
-    (tmp_path / "cpuinfo").write_text(INTEL_2019)
+    (tmp_path / "cpuinfo").write_text(TWO_PROCESSORS)
     assert provenance.processor() == "A"

@@ -43,22 +43,24 @@ def render(frame: pd.DataFrame) -> str:
     return pipe_table(Grid("", columns, [[Text(value) for value in line] for line in lines], []))
 
 
-def slower_in_bfloat16(config: Config) -> str:
-    """A sentence on the variants whose 16 bits cost time on this processor instead of saving it; empty if none do.
+def useless_bfloat16(config: Config) -> str:
+    """A sentence on the variants whose 16 bits save no time on this processor; empty if there are none.
 
     That is known of processors alone. What a GPU does is not asked: that takes torch, and a plan is for a look.
     """
     if config.execution.device.startswith("cuda") or multiplies_bfloat16() is not False:
         return ""
-    protocols = {cell.variant: protocol_of(config, cell) for cell in all_cells(config)}
-    variants = [
-        name for name, protocol in protocols.items() if "bfloat16" in (protocol.precision, protocol.predictor_precision)
-    ]
+    variants = []
+    for cell in {(cell.task, cell.network, cell.variant): cell for cell in all_cells(config)}.values():
+        protocol = protocol_of(config, cell)
+        if "bfloat16" in (protocol.precision, protocol.predictor_precision):
+            variants.append(cell.variant)
     if not variants:
         return ""
     return (
-        "This processor multiplies no 16-bit floats: bfloat16 takes longer than float32 on it (docs/performance.md). "
-        f"It is in {names_of(variants)}; a variant that extends one may set precision: float32."
+        "This processor multiplies no 16-bit floats: bfloat16 saves no time on it (docs/performance.md). It is in "
+        f"{names_of(dict.fromkeys(variants))}; a variant that extends one of them does without by "
+        "precision: float32 and predictor_precision: float32."
     )
 
 
