@@ -59,7 +59,7 @@ class Problem:
     def __init__(
         self, setting: Setting, device: torch.device, dtype: torch.dtype = torch.float32, size: int = 32
     ) -> None:
-        phase = setting.phase
+        self.setting, phase = setting, setting.phase
         torch.manual_seed(0)  # torch.nn draws its initial weights from the global generator
         drawn = torch.randn(phase.batch, 3, size, size, generator=generator(0, "benchmark"))
         self.module = _network(setting, drawn).to(device, dtype)
@@ -80,7 +80,7 @@ class Problem:
         self.precision, self.predictor_precision = setting.precision, setting.predictor_precision
         self.sampler = training_sampler(phase, self.layout, self.target, 0)
         self.workers = Workers(setting.threads if device.type == "cpu" else 1)
-        self.optimizer = PredictorOptimizer(self.predictor, phase.optimizer, self.workers)
+        self.optimizer = PredictorOptimizer(self.predictor, phase.optimizer, self.workers, self.predictor_precision)
 
 
 @torch.no_grad()

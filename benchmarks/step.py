@@ -16,12 +16,13 @@ from benchmarks import flops, variants
 from benchmarks.problem import Problem, Setting, add_options, setting_of
 from benchmarks.table import HEADER, Row, end, machine, markdown
 from benchmarks.timing import compete
-from nern.settings import Phase
+from nern.settings import Optimizer, Phase
 
 BFLOAT16 = "distillation, bfloat16"
 SMALL = Phase.model_validate({"batch": 16, "sampling": {"method": "all"}})
 """A phase of many small steps: here the predictor's passes take much of the time."""
 SMALL_FLOAT32, SMALL_BFLOAT16 = "small steps, predictor in float32", "small steps, predictor in bfloat16"
+MUON, TORCHS_MUON = "reconstruction by Muon", "reconstruction, torch's Muon"
 SIZES = (1024, 1536, 2048)
 """Sides of the square matrices whose product's speed is measured."""
 
@@ -34,6 +35,9 @@ def rows(setting: Setting, repeats: int) -> list[Row]:
     small = replace(setting, network="resnet56", weights=None, phase=SMALL, precision="bfloat16")
     works[SMALL_FLOAT32] = (variants.prepared, small, "distillation")
     works[SMALL_BFLOAT16] = (variants.prepared, replace(small, predictor_precision="bfloat16"), "distillation")
+    by_muon = replace(setting, phase=setting.phase.model_copy(update={"optimizer": Optimizer(name="muon")}))
+    works[MUON] = (variants.prepared, by_muon, "reconstruction")
+    works[TORCHS_MUON] = (variants.prepared, by_muon, TORCHS_MUON)
     products = {f"matrix product {size}": (variants.matrix_product, setting, size) for size in SIZES}
     found = compete(works | products, setting.device, repeats)
     speed = max(2 * size**3 / min(found[f"matrix product {size}"].seconds) for size in SIZES)
@@ -55,6 +59,7 @@ def rows(setting: Setting, repeats: int) -> list[Row]:
             "reconstruction, autograd on the sample",
             alone,
         ),
+        row("reconstruction step by Muon in float32, beside torch's, in bfloat16", MUON, TORCHS_MUON, None),
         *([row(beside, BFLOAT16, "distillation", None)] if BFLOAT16 in found else []),
         row(
             "ResNet56, 16 images, all kernels: predictor in bfloat16, beside float32",

@@ -9,6 +9,7 @@ from torch import Tensor
 from benchmarks.problem import Problem, Setting
 from benchmarks.straightforward import StraightforwardStep
 from nern.method.distillation import Distillation, distillation_gradient
+from nern.method.optimizers import PredictorOptimizer
 from nern.method.sampling import Sample
 from nern.method.training import PredictorStep
 from nern.networks.graph import FunctionalNetwork
@@ -58,6 +59,13 @@ def reconstruction(problem: Problem) -> Gradient:
     return lambda sample: forward.reconstruct(sample, RECONSTRUCTION)
 
 
+def reconstruction_by_torchs_muon(problem: Problem) -> Gradient:
+    """The same, with an optimizer that orthogonalizes in bfloat16, as torch's Muon does."""
+    optimizer = problem.setting.phase.optimizer
+    problem.optimizer = PredictorOptimizer(problem.predictor, optimizer, problem.workers, "bfloat16")
+    return reconstruction(problem)
+
+
 def plain_distillation(problem: Problem) -> Gradient:
     """The full step by modules and autograd, in PyTorch's default layout of images."""
     step, images = _straightforward(problem), problem.images.contiguous()
@@ -103,12 +111,13 @@ VARIANTS: dict[str, Callable[[Problem], Gradient]] = {
     "reconstruction": reconstruction,
     "reconstruction, straightforward": plain_reconstruction,
     "reconstruction, autograd on the sample": sampled_reconstruction,
+    "reconstruction, torch's Muon": reconstruction_by_torchs_muon,
 }
 
 
 def prepared(setting: Setting, name: str) -> Work:
     """A whole iteration of a variant: sampling, gradients and the optimizer; sets up torch's threads for it."""
-    in_pieces = VARIANTS[name] in (distillation, reconstruction)
+    in_pieces = VARIANTS[name] in (distillation, reconstruction, reconstruction_by_torchs_muon)
     device = setting.start(1 if in_pieces else setting.threads)
     problem = Problem(setting, device)
     return iteration(problem, VARIANTS[name](problem))

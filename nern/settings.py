@@ -194,7 +194,7 @@ class Protocol(Settings):
     precision: Precision = Field("float32", description=f"of the networks' passes: {_PRECISIONS}")
     predictor_precision: PredictorPrecision = Field(
         "float32",
-        description="of the predictor's passes in training: float32 or bfloat16, with its weights in float32",
+        description="of its passes in training, and of Muon's products: float32; or bfloat16, with weights in float32",
     )
     training: Phase = Phase()
     distillation: Phase | None = Field(None, description="a second phase after `training` (the decoupled protocol)")

@@ -12,15 +12,23 @@ import torch
 from ranger_adabelief import RangerAdaBelief
 from torch import Tensor
 
+from nern.method.muon import Muon
 from nern.method.predictor import CoordinateMLP
 from nern.method.workers import Workers
-from nern.settings import Optimizer
+from nern.settings import Optimizer, PredictorPrecision
 
 
 class PredictorOptimizer:
     """One optimizer over all parameters of a predictor, with a state that can be saved and restored to the byte."""
 
-    def __init__(self, predictor: CoordinateMLP, settings: Optimizer, workers: Workers) -> None:
+    def __init__(
+        self,
+        predictor: CoordinateMLP,
+        settings: Optimizer,
+        workers: Workers,
+        precision: PredictorPrecision = "float32",
+    ) -> None:
+        """Set up the optimizer; `precision` is of the predictor's passes, and of the products that Muon takes."""
         self.parameters, self.workers = list(predictor.parameters()), workers
         self.parts: list[torch.optim.Optimizer]
         if settings.name == "muon":
@@ -30,12 +38,12 @@ class PredictorOptimizer:
             # Muon is defined on matrices only, and treats each by itself: one optimizer each, for the threads to share.
             # Matched to Adam's step size, matrices and biases take one learning rate.
             self.parts = [
-                torch.optim.Muon(
-                    [matrix],
+                Muon(
+                    matrix,
                     lr=settings.lr,
                     momentum=settings.betas[0],
                     weight_decay=decay,
-                    adjust_lr_fn="match_rms_adamw",
+                    dtype=torch.bfloat16 if precision == "bfloat16" else matrix.dtype,
                 )
                 for matrix in matrices
             ]

@@ -57,7 +57,7 @@ def fit_seconds(
     teacher = Teacher(config, cell.task, original, protocol.precision, device, workers)
     total = 0.0
     for phase in filter(None, (protocol.training, protocol.distillation)):
-        optimizer = PredictorOptimizer(predictor, phase.optimizer, workers)
+        optimizer = PredictorOptimizer(predictor, phase.optimizer, workers, protocol.predictor_precision)
         sampler = training_sampler(phase, layout, target, cell.seed)
         images = torch.randn(phase.batch, *shape, device=device).to(memory_format=torch.channels_last)
         needs = [needs_network(phase, n, gradient=protocol.distillation_gradient) for n in range(phase.iterations)]

@@ -197,7 +197,8 @@ def train(fit: Fit, folder: Path, save_every: float) -> Run:
             steps = range(max(done - stretch.first, 0), stretch.phase.iterations)
             if not steps:
                 continue
-            optimizer = PredictorOptimizer(fit.predictor, stretch.phase.optimizer, fit.workers)
+            precision = fit.protocol.predictor_precision
+            optimizer = PredictorOptimizer(fit.predictor, stretch.phase.optimizer, fit.workers, precision)
             if saved is not None:
                 fit.restore(saved[0], optimizer)
             saved = None

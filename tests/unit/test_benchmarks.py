@@ -10,7 +10,7 @@ from torch import nn
 from benchmarks import flops, gpu, step, table, timing, training, variants
 from benchmarks.problem import Problem, Setting, add_options, setting_of
 from nern.errors import NernError
-from nern.settings import Phase
+from nern.settings import Optimizer, Phase
 from nern.stages.train_original import descend
 
 PHASE = Phase.model_validate({"batch": 3, "sampling": {"kernels": 300, "uniform_probability": 0}})
@@ -62,6 +62,7 @@ def double():
         (variants.distillation, variants.plain_distillation),
         (variants.reconstruction, variants.plain_reconstruction),
         (variants.reconstruction, variants.sampled_reconstruction),
+        (variants.reconstruction, variants.reconstruction_by_torchs_muon),
     ],
 )
 def test_a_variant_and_its_baseline_have_equal_gradients(double, ours, theirs):
@@ -77,6 +78,13 @@ def test_a_variant_and_its_baseline_have_equal_gradients(double, ours, theirs):
     assert scale > 0
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9 * scale)
+
+
+def test_the_rows_of_muon_differ_in_the_precision_of_its_products():
+    made = problem(torch.float32, PHASE.model_copy(update={"optimizer": Optimizer(name="muon")}))
+    assert {part.dtype for part in made.optimizer.parts[:-1]} == {torch.float32}
+    variants.reconstruction_by_torchs_muon(made)
+    assert {part.dtype for part in made.optimizer.parts[:-1]} == {torch.bfloat16}
 
 
 def test_remembered_errors_keep_the_two_sampled_variants_together(double):
@@ -130,6 +138,8 @@ def test_precisions_compete_beside_each_other(monkeypatch):
     assert found["ResNet56, 16 images, all kernels: predictor in bfloat16, beside float32"].ratio == 1.5
     one, other = (asked[name][1] for name in (step.SMALL_FLOAT32, step.SMALL_BFLOAT16))
     assert other == replace(one, predictor_precision="bfloat16") != one
+    muon, torchs = asked[step.MUON], asked[step.TORCHS_MUON]
+    assert muon[1:] == (torchs[1], "reconstruction") and torchs[1].phase.optimizer.name == "muon"
     assert all(row.what != "full step in bfloat16" for row in step.rows(replace(setting, precision="bfloat16"), 1))
 
 
