@@ -21,7 +21,7 @@ from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
 from nern.provenance import cores
 from nern.seeding import generator
-from nern.settings import Embedding, Phase, PositionalEmbedding, Precision, PredictorPrecision
+from nern.settings import Activation, Embedding, Phase, PositionalEmbedding, Precision, PredictorPrecision
 from nern.stages.runtime import start
 
 DEPTHS = {"resnet8": 8, "resnet20": 20, "resnet56": 56}
@@ -35,6 +35,7 @@ class Setting:
     hidden: int = 160
     phase: Phase = field(default_factory=Phase)
     embedding: Embedding = field(default_factory=PositionalEmbedding)
+    activation: Activation = "relu"
     threads: int = 1
     device: str = "cpu"
     weights: Path | None = None
@@ -72,7 +73,8 @@ class Problem:
         self.layout = KernelLayout(shapes, orders).to(device)
         self.target = self.layout.rows(weights)
         coordinates = kernel_coordinates([shape[:2] for shape in shapes])
-        self.predictor = predictor_of(setting.embedding, setting.hidden, self.layout).to(device, dtype)
+        made = predictor_of(setting.embedding, setting.activation, setting.hidden, self.layout)
+        self.predictor = made.to(device, dtype)
         self.table = CoordinateTable(coordinates, self.predictor.embedding).to(device, dtype)
         self.coordinates = coordinates.to(device)
         initialize(self.predictor, self.table, self.target, None, generator(0, "initialization"))

@@ -5,7 +5,18 @@ The only definition of each, with its default, its range and its meaning.
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 MODES = ("none", "in-filter", "cross-filter")
 KINDS = {"images": ("source", None), "embedding": ("kind", "positional")}
@@ -176,6 +187,7 @@ class Phase(Settings):
     optimizer: Optimizer = Optimizer()
 
 
+Activation = Literal["relu", "gelu"]
 Inputs = Literal["images", "uniform", "uniform-2", "normal"]
 
 
@@ -184,6 +196,7 @@ class Protocol(Settings):
 
     original: Name = Field("base", description="which of `originals` is learned")
     embedding: Embedding = PositionalEmbedding()
+    activation: Activation = Field("relu", description="between the predictor's layers: relu (paper) or gelu")
     initialization: Literal["hypernetwork", "default"] = Field(
         "hypernetwork", description="hypernetwork: first predictions have the original's mean and variance (appendix B)"
     )
@@ -199,6 +212,14 @@ class Protocol(Settings):
     training: Phase = Phase()
     distillation: Phase | None = Field(None, description="a second phase after `training` (the decoupled protocol)")
     evaluate_every: CountOrZero = Field(5000, description="iterations between tests for best-on-test; 0: never")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """In files, what came later and has its default is not said: fits of before keep their fingerprint."""
+        values: dict[str, Any] = handler(self)
+        if info.mode_is_json() and values.get("activation") == "relu":
+            del values["activation"]
+        return values
 
 
 class Variant(Protocol):

@@ -16,7 +16,7 @@ from nern.matrix import COMPUTED_TABLES, Cell, OriginalCell
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import predictor_of
 from nern.provenance import cores
-from nern.settings import Embedding, FolderImages, Images, Network, Settings
+from nern.settings import FolderImages, Images, Network, Protocol, Settings
 
 SHARES = (0.3, 0.4, 0.5)
 """Of the learnable weights' bytes: the sizes of the predictors."""
@@ -169,12 +169,12 @@ def check_free(path: Path, config: Config) -> None:
         raise NernError(f"{path}: the configuration has a task or a table {name} already; choose another name")
 
 
-def sizes_of(embedding: Embedding, layout: KernelLayout) -> list[int]:
+def sizes_of(protocol: Protocol, layout: KernelLayout) -> list[int]:
     """The hidden sizes whose predictors have the largest number of parameters within each of `SHARES`."""
 
     def parameters(hidden: int) -> int:
         with torch.device("meta"):
-            predictor = predictor_of(embedding, hidden, layout)
+            predictor = predictor_of(protocol.embedding, protocol.activation, hidden, layout)
         return sum(parameter.numel() for parameter in predictor.parameters())
 
     budgets = [share * layout.parameters for share in SHARES]

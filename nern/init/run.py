@@ -116,8 +116,8 @@ def sized(overlay: Overlay, original: TrainedOriginal) -> tuple[Overlay, Config]
     overlay = replace(overlay, variant=variant)
     config = overlay.config()
     matrix.check(config)
-    embedding = matrix.protocol_of(config, overlay.fit(config)).embedding
-    overlay = replace(overlay, sizes=sizes_of(embedding, layout))
+    protocol = matrix.protocol_of(config, overlay.fit(config))
+    overlay = replace(overlay, sizes=sizes_of(protocol, layout))
     return overlay, overlay.config()
 
 

@@ -28,9 +28,9 @@ GPU_ROWS = 2**18
 KEPT_BYTES = 2**30
 """Activations of all kernels are kept up to so many: those of a ResNet56, hardly those of an ImageNet network."""
 
-_relu_gradient = torch.ops.aten.threshold_backward.grad_input
-
 _Layer = tuple[Tensor, Tensor]
+_Activations = tuple[list[Tensor], list[Tensor]]
+"""What entered each layer after the first and, last, the kernels [p, k²]; and what entered each activation."""
 GradientOf = Callable[[Tensor, slice], Tensor]
 """From the kernels [p, k²] of a piece of the sample, and which piece it is, the gradient [p, k²] in them."""
 
@@ -71,7 +71,7 @@ class PredictorPass:
         self.dtype = torch.bfloat16 if precision == "bfloat16" else predictor.linears[0].weight.dtype
         self._own = _OfThread()
         self._buffers: list[_Buffers] = []  # one for each piece, from the first that is kept
-        self._kept: list[list[Tensor]] = []
+        self._kept: list[_Activations] = []
 
     @torch.no_grad()
     def predict(self) -> Tensor:
@@ -80,7 +80,7 @@ class PredictorPass:
 
         def predicted(indices: Tensor) -> Tensor:
             with torch.no_grad():  # of each thread
-                return self._forward(indices, values, layers, self._own.buffers)[-1].clone()
+                return self._forward(indices, values, layers, self._own.buffers)[0][-1].clone()
 
         return torch.cat(self.workers.map(predicted, self.table.indices.split(self.rows)))
 
@@ -88,7 +88,7 @@ class PredictorPass:
     def fits(self) -> bool:
         """Whether the activations of all coordinates may be kept."""
         widths = sum(layer.in_features for layer in self.predictor.linears[1:])
-        return len(self.table) * widths * self.dtype.itemsize <= KEPT_BYTES
+        return len(self.table) * widths * self.predictor.activation.kept * self.dtype.itemsize <= KEPT_BYTES
 
     @torch.no_grad()
     def predict_and_keep(self) -> Tensor:
@@ -97,12 +97,12 @@ class PredictorPass:
         pieces = self.table.indices.split(self.rows)
         self._buffers = self._buffers or [_Buffers() for _ in pieces]
 
-        def predicted(piece: tuple[Tensor, _Buffers]) -> list[Tensor]:
+        def predicted(piece: tuple[Tensor, _Buffers]) -> _Activations:
             with torch.no_grad():
                 return self._forward(piece[0], values, layers, piece[1])
 
         self._kept = self.workers.map(predicted, zip(pieces, self._buffers, strict=True))
-        return torch.cat([kept[-1] for kept in self._kept])
+        return torch.cat([entered[-1] for entered, _ in self._kept])
 
     @torch.no_grad()
     def backward_of_kept(self, gradient: Tensor) -> None:
@@ -110,10 +110,10 @@ class PredictorPass:
         layers, kept, self._kept = self._layers(), self._kept, []
         pieces = zip(self.table.indices.split(self.rows), kept, gradient.split(self.rows), strict=True)
 
-        def of_piece(piece: tuple[Tensor, list[Tensor], Tensor]) -> list[Tensor]:
-            indices, (*inputs, _), part = piece
+        def of_piece(piece: tuple[Tensor, _Activations, Tensor]) -> list[Tensor]:
+            indices, activations, part = piece
             with torch.no_grad():
-                return self._backward(indices, inputs, layers, part)
+                return self._backward(indices, activations, layers, part)
 
         self._set_gradients(self.workers.map(of_piece, pieces))
 
@@ -131,8 +131,8 @@ class PredictorPass:
             part = slice(start, start + self.rows)
             with torch.no_grad():
                 indices = self.table.indices.index_select(0, sample[part])
-                *inputs, kernels = self._forward(indices, values, layers, self._own.buffers)
-                return self._backward(indices, inputs, layers, gradient_of(kernels, part))
+                activations = self._forward(indices, values, layers, self._own.buffers)
+                return self._backward(indices, activations, layers, gradient_of(activations[0][-1], part))
 
         self._set_gradients(self.workers.map(of_piece, range(0, len(sample), self.rows)))
 
@@ -157,25 +157,27 @@ class PredictorPass:
         linears = self.predictor.linears[1:]
         return [(layer.weight.detach().to(self.dtype), layer.bias.detach().to(self.dtype)) for layer in linears]
 
-    def _forward(self, indices: Tensor, values: Tensor, layers: list[_Layer], buffers: _Buffers) -> list[Tensor]:
-        """The input of each layer after the first, then the kernels [p, k²]; valid until the buffers' next use."""
-        inputs = [torch.relu_(F.embedding_bag(indices, values, mode="sum")).to(self.dtype)]
+    def _forward(self, indices: Tensor, values: Tensor, layers: list[_Layer], buffers: _Buffers) -> _Activations:
+        """All activations of a piece; valid until the buffers' next use."""
+        activation, entered = self.predictor.activation, []
+        before = [F.embedding_bag(indices, values, mode="sum").to(self.dtype)]
         for number, (weight, bias) in enumerate(layers):
-            buffer = buffers.get(number, len(indices), weight)
-            out = torch.addmm(bias, inputs[-1], weight.T, out=buffer)
-            inputs.append(widened(out) if number == len(layers) - 1 else out.relu_())
-        return inputs
+            own = buffers.get(len(layers) + number, len(indices), weight.T) if activation.kept == 2 else before[-1]
+            entered.append(activation.forward(before[-1], own))
+            before.append(torch.addmm(bias, entered[-1], weight.T, out=buffers.get(number, len(indices), weight)))
+        return [*entered, widened(before.pop())], before
 
-    def _backward(self, indices: Tensor, inputs: list[Tensor], layers: list[_Layer], gradient: Tensor) -> list[Tensor]:
+    def _backward(
+        self, indices: Tensor, activations: _Activations, layers: list[_Layer], gradient: Tensor
+    ) -> list[Tensor]:
         """Gradients in the first layer's values, then in weight and bias of each later layer."""
         parts: list[Tensor] = []
         gradient = gradient.to(self.dtype)
-        for number in reversed(range(len(layers))):
-            weight, entered = layers[number][0], inputs[number]
+        for number, entered, before in reversed(list(zip(range(len(layers)), *activations, strict=False))):
+            weight = layers[number][0]
             parts[:0] = [widened(gradient.T @ entered), widened(gradient).sum(dim=0)]
             buffer = self._own.buffers.get(~(number % 2), len(entered), weight.T)
-            passed = torch.mm(gradient, weight, out=buffer)
-            gradient = _relu_gradient(passed, entered, 0, grad_input=passed)
+            gradient = self.predictor.activation.backward_(torch.mm(gradient, weight, out=buffer), before)
         return [self.table.sum_by_index(indices, widened(gradient)), *parts]
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from nern.errors import NernError, one_line
 from nern.networks.activations import activations, input_of, make_pure
 from nern.networks.learnable import is_plain, weight_of
+from nern.networks.onednn import overruns
 
 Tap = Callable[[int, Tensor], Tensor]
 """Called with the number of a feature map and the map; what it returns takes the map's place."""
@@ -165,8 +166,11 @@ class FunctionalNetwork:
                     traced.register_buffer(f"{key}_weight", value if scale is None else value * scale)
                     weight = graph.get_attr(f"{key}_weight")
                 offset = None if bias is None else graph.get_attr(f"{key}_bias")
-                geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
-                convolved = graph.call_function(F.conv2d, (input_of(node), weight, offset, *geometry))
+                entering, stride = input_of(node), layer.stride
+                if overruns(layer):  # single pixels pooled: a slice's gradient is not channels-last
+                    entering, stride = graph.call_function(F.avg_pool2d, (entering, 1, layer.stride)), (1, 1)
+                geometry = (stride, layer.padding, layer.dilation, layer.groups)
+                convolved = graph.call_function(F.conv2d, (entering, weight, offset, *geometry))
             (norm_node or node).replace_all_uses_with(convolved)
             if norm_node is not None:
                 graph.erase_node(norm_node)

@@ -50,7 +50,7 @@ def fit_seconds(
     orders = [torch.arange(filters * channels) for filters, channels, _, _ in original.shapes]  # an order takes no time
     layout = KernelLayout(original.shapes, orders).to(device)
     target = layout.rows([weight.to(device) for weight in original.weights])
-    predictor = predictor_of(protocol.embedding, cell.hidden, layout).to(device)
+    predictor = predictor_of(protocol.embedding, protocol.activation, cell.hidden, layout).to(device)
     coordinates = kernel_coordinates([s[:2] for s in layout.shapes], normalized=protocol.embedding.normalized)
     table = CoordinateTable(coordinates, predictor.embedding).to(device)
     forward = PredictorStep(predictor, table, layout, target, workers, protocol.predictor_precision)

@@ -74,7 +74,7 @@ class Fit:
         coordinates = kernel_coordinates(
             [shape[:2] for shape in self.layout.shapes], normalized=protocol.embedding.normalized
         )
-        self.predictor = predictor_of(protocol.embedding, cell.hidden, self.layout).to(device)
+        self.predictor = predictor_of(protocol.embedding, protocol.activation, cell.hidden, self.layout).to(device)
         table = CoordinateTable(coordinates, self.predictor.embedding).to(device)
         stream = generator(cell.seed, "initialization")
         if protocol.initialization == "default":

@@ -19,7 +19,7 @@ from nern.compression import compression_points, compression_settings
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import COMPRESSION, Cell, OriginalCell
-from nern.settings import Embedding, Settings
+from nern.settings import Activation, Embedding, Settings
 from nern.stages.artifacts import rebuild
 from nern.stages.reconstruct import load_fitted
 from nern.stages.runtime import start_in_pieces
@@ -36,6 +36,7 @@ class PackedPredictor(Settings):
 
     hidden: int
     embedding: Embedding
+    activation: Activation = "relu"  # files of before say nothing
     smoothing: Literal["none", "in-filter", "cross-filter"]
 
 
@@ -58,7 +59,10 @@ def packed(subject: Subject, codec: AnyCodec, data: bytes) -> bytes:
     if subject.fitted is not None:
         settings = subject.fitted.settings
         predictor = PackedPredictor(
-            hidden=settings.hidden, embedding=settings.protocol.embedding, smoothing=settings.permutation.mode
+            hidden=settings.hidden,
+            embedding=settings.protocol.embedding,
+            activation=settings.protocol.activation,
+            smoothing=settings.permutation.mode,
         )
     plan = Plan(
         path=subject.path,

@@ -16,7 +16,6 @@ from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateMLP, predictor_of
 from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers, weight_of
-from nern.settings import Embedding
 from nern.stages.artifacts import Permutation, TrainedOriginal, build_network, load_original, load_permutation
 
 PIECE = 2**14
@@ -85,9 +84,9 @@ def load_fitted(config: Config, cell: Cell) -> FittedCell:
             f"run: nern fit {folder}"
         )
     layout = KernelLayout(original.shapes, permutation.orders)
-    path, embedding = folder / "predictor.safetensors", settings.protocol.embedding
+    path = folder / "predictor.safetensors"
     tensors, _ = checkpoint.read_tensors(path)
-    predictor = loaded_predictor(path, tensors, embedding, settings.hidden, layout, f"run: nern fit {folder}")
+    predictor = loaded_predictor(path, tensors, settings, layout, f"run: nern fit {folder}")
     return FittedCell(settings, record, original, permutation, layout, predictor)
 
 
@@ -102,7 +101,7 @@ def predictor_parameters(config: Config, cell: Cell) -> int:
     weights = [weight_of(module, name) for name in learnable_layers(module, include=settings.permutation.learnable)]
     shapes = [(w.shape[0], w.shape[1], w.shape[2], w.shape[3]) for w in weights]
     layout = KernelLayout(shapes, [torch.arange(filters * channels) for filters, channels, _, _ in shapes])
-    predictor = predictor_of(settings.protocol.embedding, settings.hidden, layout)
+    predictor = predictor_of(settings.protocol.embedding, settings.protocol.activation, settings.hidden, layout)
     return sum(parameter.numel() for parameter in predictor.parameters())
 
 
@@ -126,22 +125,21 @@ def _checked_record(folder: Path, settings: FitSettings) -> dict[str, Any]:
 
 
 def loaded_predictor(
-    path: Path, tensors: dict[str, Tensor], embedding: Embedding, hidden: int, layout: KernelLayout, again: str
+    path: Path, tensors: dict[str, Tensor], settings: FitSettings, layout: KernelLayout, again: str
 ) -> CoordinateMLP:
     """The predictor of a network's kernels with the tensors of a file.
 
     Args:
         path: the file.
         tensors: its state dict.
-        embedding: the protocol's.
-        hidden: h.
+        settings: of the fit.
         layout: the network's kernels.
         again: how to make the file anew.
 
     Raises:
         NernError: the tensors are those of another predictor, or of another network's.
     """
-    predictor = predictor_of(embedding, hidden, layout)
+    predictor = predictor_of(settings.protocol.embedding, settings.protocol.activation, settings.hidden, layout)
     try:
         predictor.load_state_dict(tensors)
     except RuntimeError as error:

@@ -24,6 +24,7 @@ from nern.method.smoothness import smoothness_loss
 from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights, read_state_dict
+from nern.networks.onednn import around_overruns
 from nern.networks.pretrained import pretrained_file
 from nern.networks.probe import probe
 from nern.networks.trained_for import check, said_by_file, said_by_torchvision
@@ -240,7 +241,7 @@ def descend(
         smooth: the weights that are to be smooth; empty if none.
     """
     optimizer.zero_grad(set_to_none=True)
-    with passes_in(recipe.precision, inputs.device):
+    with passes_in(recipe.precision, inputs.device), around_overruns(module):
         loss = F.cross_entropy(widened(module(inputs)), labels)
         if smooth:
             loss = loss + recipe.smoothness * smoothness_loss(smooth)

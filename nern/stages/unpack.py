@@ -20,7 +20,7 @@ from nern.config import Execution
 from nern.errors import NernError
 from nern.method.kernels import KernelLayout
 from nern.method.permutation import in_filter_order
-from nern.method.predictor import predictor_of
+from nern.method.predictor import CoordinateMLP, predictor_of
 from nern.method.workers import Workers
 from nern.stages.pack import CODED, FORMAT, PERMUTATION, REST, PackedPredictor, Plan, new
 from nern.stages.reconstruct import predicted_weights
@@ -72,7 +72,7 @@ def _weights(tensors: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
     shapes = list(plan.layers.values())
     layout = KernelLayout(shapes, _orders(plan.predictor.smoothing, permutation, shapes))
     with torch.device("meta"):  # takes no memory for what the file may not hold
-        expected = predictor_of(plan.predictor.embedding, plan.predictor.hidden, layout).state_dict()
+        expected = _predictor(plan.predictor, layout).state_dict()
     decoded = plan.codec.decode(data, {name: tuple(value.shape) for name, value in expected.items()})
     return _predicted(plan, plan.predictor, layout, {name: torch.from_numpy(each) for name, each in decoded.items()})
 
@@ -92,10 +92,14 @@ def _predicted(
     plan: Plan, settings: PackedPredictor, layout: KernelLayout, parameters: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     with torch.device("meta"):
-        predictor = predictor_of(settings.embedding, settings.hidden, layout)
+        predictor = _predictor(settings, layout)
     predictor.load_state_dict(parameters, assign=True)
     weights = predicted_weights(predictor, layout, settings.embedding.normalized, torch.device("cpu"), Workers())
     return dict(zip(plan.layers, weights, strict=True))
+
+
+def _predictor(settings: PackedPredictor, layout: KernelLayout) -> CoordinateMLP:
+    return predictor_of(settings.embedding, settings.activation, settings.hidden, layout)
 
 
 def _plan_of_before(values: dict[str, object]) -> dict[str, object]:

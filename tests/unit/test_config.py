@@ -118,6 +118,7 @@ def test_every_shipped_configuration_resolves(overlay):
         "frontier_resnet56.yaml": "frontier.yaml",
         "fifth.yaml": "frontier.yaml",
         "precision.yaml": "frontier.yaml",
+        "cifar100_float32.yaml": "cifar100.yaml",
     }
     names = [below[overlay.name]] if overlay and overlay.name in below else []
     files = [ROOT / "workflow/config" / name for name in names] + ([overlay] if overlay else [])
@@ -260,6 +261,13 @@ def test_values_that_come_last_win_over_files():
 
 def extending(**variants):
     return parse(copy.deepcopy(SHIPPED) | {"variants": {"base": {}} | variants})
+
+
+def test_a_variant_may_take_back_what_files_do_not_say():
+    config = extending(wide={"activation": "gelu"}, plain={"extends": "wide", "activation": "relu"})
+    cells = {name: matrix.Cell("cifar10", "resnet20", "none", 140, name, 0) for name in ("base", "wide", "plain")}
+    found = {name: fingerprint(matrix.protocol_of(config, cell)) for name, cell in cells.items()}
+    assert found["plain"] == found["base"] != found["wide"]
 
 
 def test_a_variant_that_extends_another_changes_what_it_says():

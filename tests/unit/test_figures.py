@@ -79,7 +79,7 @@ def test_similarity_by_its_closed_form():
 
 def test_learned_embeddings_are_compared_axis_by_axis():
     layout = KernelLayout([(2, 3, 3, 3), (3, 2, 3, 3)], [torch.arange(6), torch.arange(6)])
-    predictor = predictor_of(TableEmbedding(kind="table"), 2, layout)
+    predictor = predictor_of(TableEmbedding(kind="table"), "relu", 2, layout)
     vectors = {"layers": [[1, 0], [0, 2]], "filters": [[1, 1], [2, 2], [-3, -3]], "channels": [[1, 0], [1, 1], [-1, 0]]}
     with torch.no_grad():
         predictor.linears[0].weight.copy_(torch.tensor([v for axis in vectors.values() for v in axis]).T)
@@ -93,7 +93,7 @@ def test_learned_embeddings_are_compared_axis_by_axis():
 def test_sinusoids_are_no_learned_embedding():
     layout = KernelLayout([(2, 3, 3, 3)], [torch.arange(6)])
     with pytest.raises(NernError, match=r"figures\.learned_embeddings\.variant: its embedding is not learned"):
-        learned.frame(predictor_of(PositionalEmbedding(), 2, layout))
+        learned.frame(predictor_of(PositionalEmbedding(), "relu", 2, layout))
 
 
 def put_cells(root, name, beside):

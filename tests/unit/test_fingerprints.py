@@ -12,6 +12,7 @@ from nern.compression import compression_settings
 from nern.config import Config, fingerprint, parse, read
 from nern.matrix import (
     Cell,
+    FitSettings,
     OriginalCell,
     data_settings,
     figure_cells,
@@ -23,6 +24,7 @@ from nern.matrix import (
 from nern.report.inputs import figure_fingerprint, table_fingerprint
 from nern.settings import Protocol, Settings
 
+PUBLISHED = Path(__file__).parents[2] / "tables/published/2026-11-28-cifar100"
 NETWORK = {"architecture": "cifar-resnet", "depth": 20}
 TASK = {
     "title": "T",
@@ -147,6 +149,7 @@ DECIDES: dict[str, tuple[Any, str]] = {
     "Network.learnable": ([3], ORDER),
     "Network.cosine_for_1x1": (True, ORDER),
     "Protocol.original": ("other", FIT),
+    "Protocol.activation": ("gelu", FIT),
     "Protocol.initialization": ("default", FIT),
     "Protocol.inputs": ("uniform", FIT),
     "Protocol.distillation_gradient": (False, FIT),
@@ -292,6 +295,14 @@ def prints(config: Config, task: str) -> dict[str, str]:
         "stored": fingerprint(compression_settings(config, original)),
         "coded": fingerprint(compression_settings(config, cell)),
     }
+
+
+@pytest.mark.parametrize("path", sorted(PUBLISHED.glob("results/**/fit.json")), ids=lambda p: "/".join(p.parts[-4:-1]))
+def test_published_fits_keep_their_fingerprint(path):
+    """Settings that came later are not in the files of before, and change no fingerprint by their default."""
+    said = json.loads(path.with_name("config.json").read_text())
+    said.pop("checksum")
+    assert fingerprint(FitSettings.model_validate(said)) == json.loads(path.read_text())["fingerprint"]
 
 
 def test_every_setting_is_classified():

@@ -60,12 +60,15 @@ def set_up():
 @pytest.mark.parametrize(("optimizer", "precision"), [("ranger", "float32"), ("muon", "float32"), ("muon", "bfloat16")])
 @pytest.mark.parametrize("method", ["magnitude", "uniform", "layer", "all"])
 @pytest.mark.parametrize("name", ["distillation", "reconstruction"])
-@pytest.mark.parametrize("embedding", [PositionalEmbedding(), TableEmbedding(kind="table")])
-def test_a_step_stays_on_its_device(fake, precision, embedding, name, method, optimizer):
+@pytest.mark.parametrize(
+    ("embedding", "activation"), [(PositionalEmbedding(), "relu"), (TableEmbedding(kind="table"), "gelu")]
+)
+def test_a_step_stays_on_its_device(fake, precision, embedding, activation, name, method, optimizer):
     values = {"batch": 4, "sampling": {"kernels": 300, "method": method}, "optimizer": {"name": optimizer}}
     with set_up():
         phase = Phase.model_validate(values)
-        setting = Setting("resnet8", 12, phase, embedding=embedding, predictor_precision=precision)
+        kind = {"embedding": embedding, "activation": activation, "predictor_precision": precision}
+        setting = Setting("resnet8", 12, phase, **kind)
         problem = Problem(setting, ELSEWHERE, size=8)
     with fake:
         work = variants.iteration(problem, variants.VARIANTS[name](problem))

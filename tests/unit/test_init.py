@@ -21,7 +21,7 @@ from nern.init.network import near_chance
 from nern.init.overlay import SHARES, sizes_of
 from nern.matrix import OriginalCell, check, original_settings, protocol_of, table_cells
 from nern.method.kernels import KernelLayout
-from nern.settings import PositionalEmbedding, TableEmbedding
+from nern.settings import PositionalEmbedding, Protocol, TableEmbedding
 from nern.stages import cost
 
 LINE = [*RESNET, *FOLDER]
@@ -149,7 +149,7 @@ def test_sizes_are_the_largest_predictors_within_their_share(layers, embedding):
         return (inputs + 1) * h + 3 * (h + 1) * h + (h + 1) * outputs
 
     best = [max((h for h in range(1, 600) if parameters(h) <= share * learnable), default=1) for share in SHARES]
-    assert sizes_of(embedding, layout) == list(dict.fromkeys(best))
+    assert sizes_of(Protocol(embedding=embedding), layout) == list(dict.fromkeys(best))
 
 
 def test_a_fit_costs_its_steps(place, monkeypatch):

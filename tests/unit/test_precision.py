@@ -124,13 +124,13 @@ def test_numbers_are_never_narrowed(given, wanted):
 class Predicting:
     """A predictor of some thousand kernels, of which a sample gets gradients, copies among them."""
 
-    def __init__(self):
+    def __init__(self, activation="relu"):
         shapes = [(16, 3), (16, 16), (32, 16), (64, 32)]
         generator = torch.Generator().manual_seed(0)
         orders = [torch.randperm(filters * channels, generator=generator) for filters, channels in shapes]
         layout = KernelLayout([(*shape, 3, 3) for shape in shapes], orders)
         self.coordinates = kernel_coordinates(shapes, normalized=False)
-        self.predictor = predictor_of(TableEmbedding(kind="table"), 96, layout)
+        self.predictor = predictor_of(TableEmbedding(kind="table"), activation, 96, layout)
         initialize_default(self.predictor, generator)
         self.table = CoordinateTable(self.coordinates, self.predictor.embedding)
         self.sample = torch.randint(0, len(self.table), (2500,), generator=generator)  # three pieces
@@ -149,8 +149,9 @@ class Predicting:
         return [kernels.detach(), *gradients]
 
 
-def test_a_predictors_passes_in_16_bits_keep_their_bounds():
-    problem = Predicting()
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_a_predictors_passes_in_16_bits_keep_their_bounds(activation):
+    problem = Predicting(activation)
     (kernels, *gradients), (exact_kernels, *exact) = problem.passes("bfloat16"), problem.exact()
     assert (kernels - exact_kernels).norm() <= KERNELS * exact_kernels.norm()
     for ours, theirs in zip(gradients, exact, strict=True):

@@ -39,7 +39,7 @@ def layout_of(shapes, size=3):
 
 
 def make(embedding=POSITIONAL, hidden=12, shapes=SHAPES, size=3):
-    predictor = predictor_of(embedding, hidden, layout_of(shapes, size))
+    predictor = predictor_of(embedding, "relu", hidden, layout_of(shapes, size))
     initialize_default(predictor, torch.Generator().manual_seed(1))
     coordinates = kernel_coordinates(shapes, normalized=embedding.normalized)
     return predictor, coordinates, CoordinateTable(coordinates, predictor.embedding)

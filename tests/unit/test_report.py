@@ -525,6 +525,7 @@ class TestTable:
         for changes, sentence in (
             (muon, "by Muon: not the paper's optimizer"),
             (learned, "a learned vector for each index: not the paper's embedding"),
+            ({"activation": "gelu"}, "GELU between the predictor's layers: not the paper's ReLU"),
             ({"precision": "bfloat16"}, "networks in bfloat16: not the paper's precision"),
             (muon | learned, "by Muon: not the paper's optimizer; a learned vector for each index: not the paper's"),
         ):

@@ -26,7 +26,7 @@ TABLE = TableEmbedding(kind="table")
 class Problem:
     """A small ResNet with 1×1 shortcuts, its kernels shuffled, and a predictor of them."""
 
-    def __init__(self, dtype=torch.float64, shortcut="B", threads=1, embedding=POSITIONAL):
+    def __init__(self, dtype=torch.float64, shortcut="B", threads=1, embedding=POSITIONAL, activation="relu"):
         generator = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
         self.module = randomized(CifarResNet(8, classes=5, width=4, shortcut=shortcut)).to(dtype)
@@ -35,7 +35,7 @@ class Problem:
         orders = [torch.randperm(w.shape[0] * w.shape[1], generator=generator) for w in weights]
         self.layout = KernelLayout([tuple(w.shape) for w in weights], orders)
         self.coordinates = kernel_coordinates([w.shape[:2] for w in weights])
-        self.predictor = predictor_of(embedding, 10, self.layout).to(dtype)
+        self.predictor = predictor_of(embedding, activation, 10, self.layout).to(dtype)
         initialize_default(self.predictor, torch.Generator().manual_seed(1))
         table = CoordinateTable(self.coordinates, self.predictor.embedding).to(dtype)
         self.target = self.layout.rows(weights)
@@ -82,18 +82,22 @@ def close(ours, theirs, rtol=1e-9):
         torch.testing.assert_close(one, other, rtol=rtol, atol=rtol * scale)
 
 
-@pytest.mark.parametrize(("shortcut", "embedding"), [("A", POSITIONAL), ("B", POSITIONAL), ("B", TABLE)])
+@pytest.mark.parametrize(
+    ("shortcut", "embedding", "activation"),
+    [("A", POSITIONAL, "relu"), ("B", POSITIONAL, "relu"), ("B", TABLE, "relu"), ("B", TABLE, "gelu")],
+)
 @pytest.mark.parametrize(("alpha", "beta"), [(0.3, 0.7), (0.3, 0), (0, 0.7)])
-def test_distilling_has_the_straightforward_gradient(shortcut, embedding, alpha, beta):
-    problem = Problem(shortcut=shortcut, embedding=embedding)
+def test_distilling_has_the_straightforward_gradient(shortcut, embedding, activation, alpha, beta):
+    problem = Problem(shortcut=shortcut, embedding=embedding, activation=activation)
     losses, sample = Losses(alpha=alpha, beta=beta), sample_of(problem)
     wanted = problem.oracle(sample.indices, losses)
     problem.step.distill(sample, losses, problem.images, problem.distiller)
     close(problem.gradients(), wanted)
 
 
-def test_distilling_with_all_kernels_has_the_straightforward_gradient():
-    problem = Problem()
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_distilling_with_all_kernels_has_the_straightforward_gradient(activation):
+    problem = Problem(activation=activation)
     everything = torch.arange(len(problem.target))
     wanted = problem.oracle(everything, Losses(alpha=0.3, beta=0.7))
     problem.step.distill(Sample(everything, None), Losses(alpha=0.3, beta=0.7), problem.images, problem.distiller)
@@ -102,9 +106,10 @@ def test_distilling_with_all_kernels_has_the_straightforward_gradient():
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_kept_activations_change_no_bit(monkeypatch, dtype, threads):
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_kept_activations_change_no_bit(monkeypatch, activation, dtype, threads):
     torch.set_default_dtype(dtype)
-    kept, again = Problem(dtype=dtype, threads=threads), Problem(dtype=dtype)
+    kept, again = (Problem(dtype=dtype, threads=each, activation=activation) for each in (threads, 1))
     everything, losses = Sample(torch.arange(len(kept.target)), None), Losses(alpha=0.3, beta=0.7)
     assert kept.step.passes.fits
     for _ in range(2):
@@ -128,9 +133,9 @@ def test_distilling_in_float32_is_right_to_rounding():
     close(problem.gradients(), wanted, rtol=2e-4)
 
 
-@pytest.mark.parametrize("embedding", [POSITIONAL, TABLE])
-def test_reconstruction_has_the_gradient_of_the_global_rmse_on_the_sample(embedding):
-    problem = Problem(embedding=embedding)
+@pytest.mark.parametrize(("embedding", "activation"), [(POSITIONAL, "relu"), (TABLE, "relu"), (POSITIONAL, "gelu")])
+def test_reconstruction_has_the_gradient_of_the_global_rmse_on_the_sample(embedding, activation):
+    problem = Problem(embedding=embedding, activation=activation)
     sample = sample_of(problem)
     wanted = problem.oracle(sample.indices, RECONSTRUCTION)
     problem.step.reconstruct(sample, RECONSTRUCTION)  # the table of errors is exact at first
@@ -202,9 +207,9 @@ def test_an_error_that_is_only_rounding_has_no_gradient(dtype, form, distilled):
 
     def on_another_processor(*arguments):
         # every kernel anew, as if all rows at once and a sample of them went through other kernels
-        *inputs, kernels = plain(*arguments)
+        (*inputs, kernels), before = plain(*arguments)
         noise = torch.rand(kernels.shape, generator=generator, dtype=dtype) * 2 - 1
-        return [*inputs, kernels * (1 + 4 * torch.finfo(dtype).eps * noise)]
+        return [*inputs, kernels * (1 + 4 * torch.finfo(dtype).eps * noise)], before
 
     perfect.mask, perfect.passes._forward = None, on_another_processor
     for count in (1, 50):  # of one kernel and of many
@@ -254,13 +259,13 @@ def test_which_steps_need_a_network(phase, step, gradient, wanted):
     assert needs_network(Phase.model_validate(phase), step, gradient=gradient) is wanted
 
 
-@pytest.mark.parametrize("embedding", [POSITIONAL, TABLE])
+@pytest.mark.parametrize(("embedding", "activation"), [(POSITIONAL, "relu"), (TABLE, "relu"), (TABLE, "gelu")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_number_of_threads_changes_no_bit(dtype, embedding):
+def test_the_number_of_threads_changes_no_bit(dtype, embedding, activation):
     torch.set_default_dtype(dtype)
     everything = []
     for threads in (1, 3):
-        problem = Problem(dtype=dtype, threads=threads, embedding=embedding)
+        problem = Problem(dtype=dtype, threads=threads, embedding=embedding, activation=activation)
         found = []
         for _ in range(3):
             problem.step.reconstruct(sample_of(problem), RECONSTRUCTION)

@@ -18,6 +18,7 @@ from nern.stages.accuracy import predict
 from nern.stages.reconstruct import load_fitted
 
 MODES = ("none", "in-filter", "cross-filter")
+GELU = ("decoupled-gelu", "cross-filter")
 
 
 def metrics(cell=CELL):
@@ -39,9 +40,10 @@ def accuracy(network):
     return predict(network, tests, Workers()).top(1)
 
 
-@pytest.mark.parametrize("variant", ["decoupled", "decoupled-table"])
-@pytest.mark.parametrize("mode", MODES)
-def test_a_packed_network_is_the_evaluated_one_exactly(run, mode, variant):
+@pytest.mark.parametrize(
+    ("variant", "mode"), [*((each, mode) for each in ("decoupled", "decoupled-table") for mode in MODES), GELU]
+)
+def test_a_packed_network_is_the_evaluated_one_exactly(run, variant, mode):
     cell = CELL.replace("cross-filter", mode).replace("decoupled", variant)
     if cell != CELL:
         assert nern("permute", ORIGINAL, "--mode", mode) == 0
@@ -123,6 +125,21 @@ def test_a_packed_table_of_another_network_or_an_unknown_embedding_is_one_senten
         err = capsys.readouterr().err.strip().splitlines()
         assert len(err) == 1 and sentence in err[0], err
         assert not Path("x.safetensors").exists()
+
+
+def test_a_file_that_says_nothing_of_the_activation_has_the_papers(run):
+    """As files before 29 November 2026 do; and another activation is another network."""
+    assert nern("pack", CELL, "cell.nern") == 0
+    tensors, metadata = checkpoint.read_tensors(Path("cell.nern"))
+    plan = json.loads(metadata["plan"])
+    assert plan["predictor"].pop("activation") == "relu"
+    found = {}
+    for name, said in (("before", {}), ("relu", {"activation": "relu"}), ("gelu", {"activation": "gelu"})):
+        text = json.dumps(plan | {"predictor": plan["predictor"] | said})
+        checkpoint.write_tensors(Path(f"{name}.nern"), tensors, metadata | {"plan": text})
+        assert nern_unpack(f"{name}.nern", f"{name}.safetensors") == 0
+        found[name] = Path(f"{name}.safetensors").read_bytes()
+    assert found["before"] == found["relu"] != found["gelu"]
 
 
 def test_the_file_holds_what_it_must_and_little_else(run):

@@ -24,6 +24,7 @@ from nern.stages import evaluate, fit, teacher
 
 TABLE = CELL.replace("decoupled", "decoupled-table")
 BFLOAT16 = CELL.replace("decoupled", "decoupled-bfloat16")
+GELU = CELL.replace("decoupled", "decoupled-gelu")
 SAME = ("predictor.safetensors", "history.csv", "metrics.json")
 
 
@@ -94,7 +95,8 @@ def test_two_runs_of_a_cell_are_equal_bytes(run):
 
 
 @pytest.mark.parametrize(
-    ("cell", "stop"), [*((CELL, stop) for stop in (1, 7, 19, 20, 21, 24)), (TABLE, 7), (TABLE, 21), (BFLOAT16, 21)]
+    ("cell", "stop"),
+    [*((CELL, stop) for stop in (1, 7, 19, 20, 21, 24)), (TABLE, 7), (TABLE, 21), (BFLOAT16, 21), (GELU, 21)],
 )
 def test_a_fit_that_stops_after_any_step_goes_on_to_the_same_bytes(run, monkeypatch, cell, stop):
     if cell != CELL:

@@ -23,6 +23,8 @@ def beyond(protocol: Protocol) -> str:
         reasons.append(f"by {protocol.training.optimizer.name.capitalize()}: not the paper's optimizer")
     if protocol.embedding.kind != "positional":
         reasons.append("a learned vector for each index: not the paper's embedding")
+    if protocol.activation != "relu":
+        reasons.append(f"{protocol.activation.upper()} between the predictor's layers: not the paper's ReLU")
     passes = {"networks": protocol.precision, "the predictor": protocol.predictor_precision}
     if narrow := [of for of, precision in passes.items() if precision == "bfloat16"]:
         reasons.append(f"{' and '.join(narrow)} in bfloat16: not the paper's precision")
