@@ -20,8 +20,10 @@ from nern.settings import FolderImages, Images, Network, Protocol, Settings
 
 SHARES = (0.3, 0.4, 0.5)
 """Of the learnable weights' bytes: the sizes of the predictors."""
-LARGEST = 50_000
-"""Kernels up to which `decoupled-table` is taken; ResNet20 has 30,000. Above, the protocol that ResNet56 needs."""
+VARIANTS = ((50_000, "decoupled-table"), (200_000, "decoupled-deep-float32"))
+"""Up to so many kernels this variant: ResNet20 has 30,000, and ResNet56, which needs smaller steps, 94,000."""
+LARGER = "decoupled-table-long"
+"""Above, where gradients in all kernels in each step take long."""
 _MODES = ("none", "cross-filter")
 
 
@@ -167,6 +169,11 @@ def check_free(path: Path, config: Config) -> None:
     name = name_of(path)
     if name in {*config.tasks, *config.tables, *config.frontiers, *COMPUTED_TABLES}:
         raise NernError(f"{path}: the configuration has a task or a table {name} already; choose another name")
+
+
+def variant_of(kernels: int) -> str:
+    """The variant that suits a network of so many kernels."""
+    return next((name for most, name in VARIANTS if kernels <= most), LARGER)
 
 
 def sizes_of(protocol: Protocol, layout: KernelLayout) -> list[int]:

@@ -13,7 +13,7 @@ from nern.errors import NernError
 from nern.files import write_text
 from nern.init import images, network
 from nern.init.options import Options, blaming, completed, validated
-from nern.init.overlay import LARGEST, Overlay, check_free, sizes_of
+from nern.init.overlay import Overlay, check_free, sizes_of, variant_of
 from nern.method.kernels import KernelLayout
 from nern.networks.loading import read_state_dict
 from nern.networks.trained_for import TrainedFor, check
@@ -112,8 +112,7 @@ def normalized(overlay: Overlay, options: Options, seen: images.Seen, said: Trai
 def sized(overlay: Overlay, original: TrainedOriginal) -> tuple[Overlay, Config]:
     """The overlay with a variant and sizes that suit the network, and the configuration that it makes."""
     layout = KernelLayout(original.shapes, [torch.arange(shape[0] * shape[1]) for shape in original.shapes])
-    variant = "decoupled-table" if sum(layout.counts) <= LARGEST else "decoupled-table-long"
-    overlay = replace(overlay, variant=variant)
+    overlay = replace(overlay, variant=variant_of(sum(layout.counts)))
     config = overlay.config()
     matrix.check(config)
     protocol = matrix.protocol_of(config, overlay.fit(config))

@@ -18,7 +18,7 @@ from three_colors import COLORS, FOLDER, MEAN, RESNET, SIDE, STD, init, inputs, 
 
 from nern import config as configuration
 from nern.init.network import near_chance
-from nern.init.overlay import SHARES, sizes_of
+from nern.init.overlay import SHARES, sizes_of, variant_of
 from nern.matrix import OriginalCell, check, original_settings, protocol_of, table_cells
 from nern.method.kernels import KernelLayout
 from nern.settings import PositionalEmbedding, Protocol, TableEmbedding
@@ -150,6 +150,15 @@ def test_sizes_are_the_largest_predictors_within_their_share(layers, embedding):
 
     best = [max((h for h in range(1, 600) if parameters(h) <= share * learnable), default=1) for share in SHARES]
     assert sizes_of(Protocol(embedding=embedding), layout) == list(dict.fromkeys(best))
+
+
+@pytest.mark.parametrize(
+    ("kernels", "variant"),  # ResNet20 and ResNet56 for CIFAR-10, with projection shortcuts, and ResNet18's 3×3 layers
+    [(32_304, "decoupled-table"), (96_816, "decoupled-deep-float32"), (1_220_608, "decoupled-table-long")],
+)
+def test_the_variant_suits_the_number_of_kernels(kernels, variant):
+    assert variant_of(kernels) == variant
+    assert variant in configuration.read([Path(__file__).parents[2] / "config.yaml"]).variants
 
 
 def test_a_fit_costs_its_steps(place, monkeypatch):
