@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nern.method.precision import widened
+from nern.method.precision import predictor_dtype, widened
 from nern.method.predictor import CoordinateMLP, CoordinateTable
 from nern.method.workers import Workers
 from nern.settings import PredictorPrecision
@@ -68,7 +68,7 @@ class PredictorPass:
     ) -> None:
         self.predictor, self.table, self.workers = predictor, table, workers
         self.rows = CPU_ROWS if table.indices.device.type == "cpu" else GPU_ROWS
-        self.dtype = torch.bfloat16 if precision == "bfloat16" else predictor.linears[0].weight.dtype
+        self.dtype = predictor_dtype(precision, predictor.linears[0].weight)
         self._own = _OfThread()
         self._buffers: list[_Buffers] = []  # one for each piece, from the first that is kept
         self._kept: list[_Activations] = []

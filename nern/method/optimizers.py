@@ -13,6 +13,7 @@ from ranger_adabelief import RangerAdaBelief
 from torch import Tensor
 
 from nern.method.muon import Muon
+from nern.method.precision import predictor_dtype
 from nern.method.predictor import CoordinateMLP
 from nern.method.workers import Workers
 from nern.settings import Optimizer, PredictorPrecision
@@ -43,7 +44,7 @@ class PredictorOptimizer:
                     lr=settings.lr,
                     momentum=settings.betas[0],
                     weight_decay=decay,
-                    dtype=torch.bfloat16 if precision == "bfloat16" else matrix.dtype,
+                    dtype=predictor_dtype(precision, matrix),
                 )
                 for matrix in matrices
             ]

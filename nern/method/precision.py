@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from nern.settings import Precision
+from nern.settings import Precision, PredictorPrecision
 
 
 @contextlib.contextmanager
@@ -29,6 +29,11 @@ def passes_in(precision: Precision, device: torch.device) -> Iterator[None]:
             torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
     else:
         yield
+
+
+def predictor_dtype(precision: PredictorPrecision, weight: Tensor) -> torch.dtype:
+    """Of a predictor's passes and of Muon's products, for a weight of it: float32 stands for the weight's own."""
+    return torch.bfloat16 if precision == "bfloat16" else weight.dtype
 
 
 def widened(values: Tensor) -> Tensor:
