@@ -74,7 +74,7 @@ class Codec(Settings):
         """The arrays that `encode` stored; no other settings than the kind matter.
 
         Raises:
-            NernError: the data is damaged, of another codec, or of arrays with other names or shapes.
+            NernError: the data is damaged, of another codec, of arrays with other names or shapes, or not finite.
         """
         return self._read(data, shapes)[0]
 
@@ -90,6 +90,8 @@ class Codec(Settings):
         decoded = read_floats(reader, vectors)
         decoded |= self.decode_matrices(reader, {name: s for name, s in ordered.items() if name not in vectors})
         reader.end()
+        if not all(np.isfinite(array).all() for array in decoded.values()):
+            raise NernError("the coded data holds infinite numbers or NaN, which no codec stores; code it again")
         return {name: decoded[name] for name in shapes}, reader.tables
 
     def _about(self, shapes: Shapes) -> str:

@@ -6,10 +6,11 @@ It is a safetensors file with a checksum of all its content. `nern.stages.unpack
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from nern import checkpoint, files
@@ -25,10 +26,13 @@ from nern.stages.reconstruct import load_fitted
 from nern.stages.runtime import start_in_pieces
 from nern.stages.subjects import Subject, subject_of
 
-FORMAT = "nern 2"
+FORMAT = "nern 3"
 CODED, PERMUTATION, REST = "coded", "permutation", "rest."
 POINTS = "compressed.safetensors"
 """The bytes of the points that `compress` distilled: to pack one, its training is not repeated."""
+
+
+Length = Annotated[int, Field(ge=1, le=2**24)]
 
 
 class PackedPredictor(Settings):
@@ -48,8 +52,8 @@ class Plan(Settings):
     codec: AnyCodec
     predictor: PackedPredictor | None
     """None: the weights themselves are coded."""
-    layers: dict[str, tuple[int, int, int, int]]
-    """Name and shape [filters, channels, height, width] of each learnable weight."""
+    layers: dict[str, tuple[Length, Length, Length, Length]]
+    """Name and shape [filters, channels, height, width] of each learnable weight, in the order of the predictor's l."""
 
 
 def packed(subject: Subject, codec: AnyCodec, data: bytes) -> bytes:
@@ -73,7 +77,7 @@ def packed(subject: Subject, codec: AnyCodec, data: bytes) -> bytes:
     state = subject.original.module.state_dict()
     tensors = {f"{REST}{name}": value for name, value in state.items() if name not in plan.layers}
     tensors |= {CODED: tensor_of(data), PERMUTATION: tensor_of(subject.permutation)}
-    text = json.dumps(plan.model_dump(mode="json"), sort_keys=True)
+    text = json.dumps(plan.model_dump(mode="json"))  # not by name: the order of the layers is part of it
     return checkpoint.tensor_bytes(tensors, {"format": FORMAT, "plan": text})
 
 

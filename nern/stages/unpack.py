@@ -1,10 +1,11 @@
-"""From a packed file back to the network: of the present format, and of `nern 1`, which earlier versions wrote.
+"""From a packed file back to the network: of the present format, and of two that earlier versions wrote.
 
 A file may claim anything. What it says is checked before memory is taken for it.
 """
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from nern.stages.pack import CODED, FORMAT, PERMUTATION, REST, PackedPredictor, 
 from nern.stages.reconstruct import predicted_weights
 from nern.stages.runtime import start
 
-BEFORE = "nern 1"
+FIRST, SECOND = "nern 1", "nern 2"
+RESNET = re.compile(r"(conv1|layer\d+\.\d+\.(conv\d|downsample\.0))\.weight")
+"""A convolution of a ResNet for CIFAR or of torchvision's: they stand in the network in the order of their names."""
 LARGEST = 2**28
 """Learnable weights that a file may claim: a gigabyte of them."""
 
@@ -47,16 +50,18 @@ def unpacked(path: Path) -> dict[str, Tensor]:
     """
     start(Execution(device="cpu"), 1)
     tensors, metadata = checkpoint.read_tensors(path)
-    if metadata.get("format") not in (FORMAT, BEFORE):
+    if metadata.get("format") not in (FORMAT, SECOND, FIRST):
         raise NernError(f"{path}: has the format {metadata.get('format')!r}, not {FORMAT!r}; pack it with this version")
     try:
         values = json.loads(metadata["plan"])
-        old = metadata["format"] == BEFORE
-        plan = Plan.model_validate(_plan_of_before(values) if old else values)
+        first = metadata["format"] == FIRST
+        plan = Plan.model_validate(_plan_of_first(values) if first else values)
+        if metadata["format"] != FORMAT and plan.predictor is not None:
+            plan = plan.model_copy(update={"layers": _in_order(plan.layers)})
         if sum(math.prod(shape) for shape in plan.layers.values()) > LARGEST:
             raise NernError(f"{path}: claims more than {LARGEST:,} weights; pack it again")
-        weights = _of_before(tensors, plan) if old else _weights(tensors, plan)
-    except (KeyError, TypeError, ValueError, ValidationError, RuntimeError) as error:
+        weights = _of_first(tensors, plan) if first else _weights(tensors, plan)
+    except (LookupError, TypeError, ValueError, ValidationError, RuntimeError, OverflowError) as error:
         line = " ".join(str(error).split())[:150]
         raise NernError(f"{path}: is no sound packed file ({line}); pack it again") from None
     except NernError as error:
@@ -102,7 +107,22 @@ def _predictor(settings: PackedPredictor, layout: KernelLayout) -> CoordinateMLP
     return predictor_of(settings.embedding, settings.activation, settings.hidden, layout)
 
 
-def _plan_of_before(values: dict[str, object]) -> dict[str, object]:
+def _in_order(layers: Mapping[str, tuple[int, int, int, int]]) -> dict[str, tuple[int, int, int, int]]:
+    """The layers of a file before `nern 3`, which has them by name, in the order in which the predictor counts them.
+
+    Raises:
+        NernError: nobody knows that order.
+    """
+    if not all(map(RESNET.fullmatch, layers)):
+        raise NernError(
+            "was written by an earlier version, which did not keep the order of the layers, and a predictor is asked by "
+            "it; pack the cell again"
+        )
+    numbered = {name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)] for name in layers}
+    return {name: layers[name] for name in sorted(layers, key=numbered.__getitem__)}
+
+
+def _plan_of_first(values: dict[str, object]) -> dict[str, object]:
     """The plan of `nern 1` in today's terms: sinusoids, and all numbers as they are."""
     embedding = {name: values[name] for name in ("base", "levels", "normalized")}
     predictor = {"hidden": values["hidden"], "embedding": embedding, "smoothing": values["smoothing"]}
@@ -110,18 +130,18 @@ def _plan_of_before(values: dict[str, object]) -> dict[str, object]:
     return {"path": values["cell"], "codec": codec, "predictor": predictor, "layers": values["layers"]}
 
 
-def _of_before(tensors: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
+def _of_first(tensors: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
     """The weights of `nern 1`, where parameters are tensors and an order has whole bits an index."""
     assert plan.predictor is not None
     shapes = list(plan.layers.values())
     orders = []
     for layer, (filters, channels, _, _) in enumerate(shapes):
         parts = _with(tensors, f"order.{layer}.")
-        orders.append(_order_of_before(plan.predictor.smoothing, parts, filters, channels))
+        orders.append(_order_of_first(plan.predictor.smoothing, parts, filters, channels))
     return _predicted(plan, plan.predictor, KernelLayout(shapes, orders), _with(tensors, "predictor."))
 
 
-def _order_of_before(smoothing: str, parts: dict[str, Tensor], filters: int, channels: int) -> Tensor:
+def _order_of_first(smoothing: str, parts: dict[str, Tensor], filters: int, channels: int) -> Tensor:
     count = filters * channels
     if smoothing == "cross-filter":
         return _integers(parts["kernels"], count, count)

@@ -261,10 +261,11 @@ def test_files_that_lie_are_one_sentence_and_nothing_is_written(measured, capsys
     lying("codec.nern", {"codec": {"kind": "jpeg"}})
     lying("predictor.nern", {"predictor": {"hidden": 10**9, "embedding": {"kind": "table"}, "smoothing": "none"}})
     lying("negative.nern", {"layers": {first: [-8, -1, 3, 3]}})
-    checkpoint.write_tensors(Path("planless.nern"), tensors, {"format": "nern 2"})
+    lying("canceling.nern", {"layers": {first: [10**30, 1, 0, 1]}})
+    checkpoint.write_tensors(Path("planless.nern"), tensors, {"format": "nern 3"})
     short = dict(tensors) | {"coded": tensors["coded"][:-9].clone()}
     checkpoint.write_tensors(Path("short.nern"), short, metadata)
-    for name in ("petabyte", "other", "codec", "predictor", "negative", "planless", "short"):
+    for name in ("petabyte", "other", "codec", "predictor", "negative", "canceling", "planless", "short"):
         capsys.readouterr()
         assert nern_unpack(f"{name}.nern", "x.safetensors") == 2, name
         assert f"{name}.nern" in sentence(capsys)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+import yaml
 from tiny import CELL, CONFIG, ORIGINAL, nern
 
 from nern import checkpoint
@@ -14,8 +15,10 @@ from nern import config as configuration
 from nern.matrix import Cell
 from nern.method.permutation import overhead_bits
 from nern.networks.cifar_resnet import CifarResNet
+from nern.networks.zoo import build
 from nern.stages.accuracy import predict
 from nern.stages.reconstruct import load_fitted
+from nern.stages.unpack import _in_order
 
 MODES = ("none", "in-filter", "cross-filter")
 GELU = ("decoupled-gelu", "cross-filter")
@@ -106,6 +109,73 @@ def test_a_file_of_the_first_format_is_unpacked(run, mode):
     assert nern_unpack("old.nern", "old.safetensors") == 0
     assert nern_unpack("new.nern", "new.safetensors") == 0
     assert Path("old.safetensors").read_bytes() == Path("new.safetensors").read_bytes()
+
+
+PLAIN = """
+from torch import nn
+
+
+class Plain(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        widths = [1, 8, 8, 8, 8, 8, 8]
+        parts = [each for a, b in zip(widths, widths[1:]) for each in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU())]
+        self.features, self.head = nn.Sequential(*parts), nn.Linear(8, classes)
+
+    def forward(self, images):
+        return self.head(self.features(images).mean(dim=(2, 3)))
+
+
+def build(classes, in_channels):
+    return Plain(classes)
+"""
+
+
+@pytest.fixture
+def ten_layers(run, monkeypatch):
+    """A fitted cell of a network whose layers do not stand in the order of their names: features.10 behind features.2."""
+    Path("plain.py").write_text(PLAIN)
+    monkeypatch.syspath_prepend(str(run))
+    settings = yaml.safe_load(Path("tiny.yaml").read_text())
+    settings["tasks"]["digits"]["networks"] = {"plain": {"architecture": "plain:build"}}
+    Path("tiny.yaml").write_text(yaml.safe_dump(settings))
+    original = ORIGINAL.replace("resnet8", "plain")
+    assert nern("train-original", original) == 0
+    assert nern("permute", original, "--mode", "cross-filter") == 0
+    cell = CELL.replace("resnet8", "plain")
+    assert nern("fit", cell) == 0
+    return cell
+
+
+def test_layers_keep_their_order_whatever_they_are_called(ten_layers):
+    """Files before `nern 3` had them by name: the predictor was asked for another layer's kernels."""
+    assert nern("export", ten_layers, "exported.safetensors") == 0
+    assert nern("pack", ten_layers, "cell.nern") == 0
+    assert nern_unpack("cell.nern", "unpacked.safetensors") == 0
+    exported, unpacked = (safetensors.torch.load_file(f"{name}.safetensors") for name in ("exported", "unpacked"))
+    assert exported.keys() == unpacked.keys()
+    assert all(torch.equal(exported[name], unpacked[name]) for name in exported)
+
+
+def test_a_file_of_before_with_an_unknown_order_is_refused(ten_layers, capsys):
+    assert nern("pack", ten_layers, "cell.nern") == 0
+    tensors, metadata = checkpoint.read_tensors(Path("cell.nern"))
+    plan = json.dumps(json.loads(metadata["plan"]), sort_keys=True)
+    checkpoint.write_tensors(Path("before.nern"), tensors, {"format": "nern 2", "plan": plan})
+    assert nern_unpack("before.nern", "x.safetensors") == 2
+    assert "did not keep the order of the layers" in capsys.readouterr().err
+    assert not Path("x.safetensors").exists()
+
+
+@pytest.mark.parametrize("architecture", ["cifar-resnet", "torchvision:resnet101"])
+def test_a_resnets_order_of_before_is_known(architecture):
+    depth = {"depth": 68} if architecture == "cifar-resnet" else {}
+    network = build(architecture, classes=10, **depth)
+    names = [name for name, part in network.named_modules() if isinstance(part, torch.nn.Conv2d)]
+    layers = {f"{name}.weight": (1, 1, 3, 3) for name in names}
+    by_name = dict(sorted(layers.items()))
+    assert list(by_name) != list(layers)
+    assert list(_in_order(by_name)) == list(layers)
 
 
 def test_a_packed_table_of_another_network_or_an_unknown_embedding_is_one_sentence(run, capsys):
