@@ -104,6 +104,15 @@ def layered(where: str, *layers: Model) -> Model:
         raise NernError(_sentence(error, where)) from None
 
 
+def text_of(config: Config) -> str:
+    """The configuration as JSON that `read` takes for the same.
+
+    What was set counts, also to a default: it overrides what a wider place says. Hence Python's terms, for in files a
+    protocol leaves out what came later.
+    """
+    return json.dumps(config.model_dump(exclude_unset=True), indent=1, allow_nan=False)
+
+
 def recipe_of(config: Config, task: str, network: str, name: str) -> Original:
     """How a named original of a network comes about.
 

@@ -6,6 +6,7 @@ The only definition of each, with its default, its range and its meaning.
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -274,8 +275,4 @@ def _unique(values: list[Any]) -> list[Any]:
     return values
 
 
-Unique = BeforeValidator(lambda v: _unique(v) if isinstance(v, list) and all(map(_hashable, v)) else v)
-
-
-def _hashable(value: object) -> bool:
-    return isinstance(value, (str, int, float))
+Unique = AfterValidator(_unique)

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import datetime
 import itertools
 import re
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nern import matrix
-from nern.config import Config, check_command_line, expand, fingerprint, layered, parse, read, read_file
+from nern.config import Config, check_command_line, expand, fingerprint, layered, parse, read, read_file, text_of
 from nern.errors import NernError
 from nern.settings import Protocol
 
@@ -43,6 +44,8 @@ MISTAKES = {
     "zero size": ("tables.cifar10.sizes.resnet20", [0], "greater than or equal to 1"),
     "no sizes": ("tables.cifar10.sizes.resnet20", [], "at least 1 item"),
     "repeated sizes": ("tables.cifar10.sizes.resnet20", [140, 140], "repeats a value"),
+    "repeated sizes, one of them as text": ("tables.cifar10.sizes.resnet20", [140, "140"], "repeats a value"),
+    "repeated seeds, one of them as text": ("seeds", [0, "0"], "repeats a value"),
     "absurdly large": ("protocol.training.iterations", 10**12, "less than or equal to"),
     "fraction of a count": ("protocol.training.iterations", 1.5, "valid integer"),
     "NaN": ("protocol.training.losses.alpha", float("nan"), "losses.alpha: Input should be"),
@@ -103,6 +106,8 @@ def test_mistakes_are_one_sentence_with_their_place(mistake):
         ("tables.cifar10.sizes", {"resnet21": [140]}, "unknown network 'resnet21'"),
         ("tables.cifar10.variants", ["bass"], "unknown variant 'bass'"),
         ("protocol.original", "lost", "unknown original 'lost'"),
+        # ResNet56's warm-up of 10,000 iterations
+        ("variants.base", {"training": {"iterations": 5000}}, "resnet56 by base: training.warmup .10,000. leaves none"),
     ],
 )
 def test_unknown_names_are_found_before_anything_runs(path, value, sentence):
@@ -114,6 +119,7 @@ def test_unknown_names_are_found_before_anything_runs(path, value, sentence):
 def test_every_shipped_configuration_resolves(overlay):
     below = {
         "published.yaml": "laptop.yaml",
+        "protocol.yaml": "frontier.yaml",
         "choices.yaml": "demo.yaml",
         "frontier_resnet56.yaml": "frontier.yaml",
         "fifth.yaml": "frontier.yaml",
@@ -446,3 +452,36 @@ def test_keys_of_two_mappings_and_merged_ones_may_be_the_same(tmp_path):
     file = tmp_path / "once.yaml"
     file.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
     assert read_file(file) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}}
+
+
+OTHER = {
+    "original": "smooth-1e-6",
+    "embedding": {"kind": "table"},
+    "activation": "gelu",
+    "initialization": "default",
+    "inputs": "uniform",
+    "distillation_gradient": False,
+    "precision": "bfloat16",
+    "predictor_precision": "bfloat16",
+    "training": {"iterations": 7},
+    "distillation": {"iterations": 7},
+    "evaluate_every": 7,
+}
+"""Of each key of a protocol another value than its default."""
+
+
+@pytest.mark.parametrize("key", Protocol.model_fields)
+def test_a_configuration_that_is_written_and_read_again_says_the_same(tmp_path, key):
+    """A variant that takes a default back, too: what runs is what was planned."""
+    default = Protocol().model_dump()[key]
+    config = parse(
+        SHIPPED | {"protocol": {key: OTHER[key]}, "variants": SHIPPED["variants"] | {"back": {key: default}}}
+    )
+    (tmp_path / "merged.json").write_text(text_of(config))
+    again = read([tmp_path / "merged.json"])
+    cell = matrix.Cell("cifar10", "resnet20", "none", 160, "back", 0)
+    for variant, wanted in (("back", default), ("base", None)):
+        protocols = [matrix.protocol_of(each, dataclasses.replace(cell, variant=variant)) for each in (config, again)]
+        assert protocols[0] == protocols[1]
+        assert wanted is None or protocols[1].model_dump()[key] == wanted
+    assert text_of(again) == text_of(config)

@@ -1,6 +1,5 @@
 # What all rules share: the checked configuration, the commands, and how many GPUs there are.
 import hashlib
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from nern import compression, matrix, requests, run_log
 from nern.files import write_text
 from nern.config import check_command_line, fingerprint
 from nern.config import read as read_config
+from nern.config import text_of
 from nern.data import contents
 from nern.errors import NernError
 from nern.code_digest import code_digest
@@ -54,8 +54,7 @@ GPU = 0 if CONFIG.execution.device == "cpu" else 1
 THREADS = CONFIG.execution.threads
 
 # The commands read the merged configuration from a file that is named by its content: what runs is what was planned.
-# What was set counts, also to a default: it overrides what a wider place says.
-MERGED = json.dumps(CONFIG.model_dump(mode="json", exclude_unset=True), indent=1)
+MERGED = text_of(CONFIG)
 DIGEST = hashlib.sha256(MERGED.encode()).hexdigest()[:16]
 CONFIG_FILE = Path(".snakemake") / "nern" / f"config-{DIGEST}.json"
 if not CONFIG_FILE.exists():
