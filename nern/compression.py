@@ -77,7 +77,7 @@ def compression_points(config: Config, target: Cell | OriginalCell) -> dict[str,
     """Every point that `compress` measures of a cell or an original, by its name.
 
     Raises:
-        NernError: a codec is unknown, or its values cannot be distilled.
+        NernError: a codec is unknown, stands there twice, or its values cannot be distilled.
     """
     points: dict[str, Point] = {}
     for name, rate in stored(config, target).points:
@@ -87,7 +87,10 @@ def compression_points(config: Config, target: Cell | OriginalCell) -> dict[str,
         codec = config.codecs[name]
         if rate is not None and not isinstance(codec, DISTILLABLE):
             raise NernError(f"{place}: {name}: values of the kind {codec.kind} cannot be distilled; remove it")
-        points[name if rate is None else f"{name}{DISTILLED}"] = Point(codec, rate)
+        key = name if rate is None else f"{name}{DISTILLED}"
+        if key in points:
+            raise NernError(f"{place}: there is a point {key} already; name each codec once, and none like a point")
+        points[key] = Point(codec, rate)
     return points
 
 
@@ -119,16 +122,28 @@ def _distillation(config: Config, target: Cell | OriginalCell) -> dict[str, obje
 
 
 def check(config: Config) -> None:
-    """Find the codecs that every frontier and figure 5a need, before anything runs. Raises NernError."""
+    """Find what every frontier and figure 5a need, before anything runs. Raises NernError."""
     for name in config.frontiers:
-        for cell in {(c.network, c.variant): c for c in frontier_cells(config, f"{FRONTIER}{name}")}.values():
-            for target in (cell, original_of(config, cell)):
-                try:
-                    compression_points(config, target)
-                except NernError as error:
-                    raise NernError(f"frontiers.{name}: {error}") from None
+        try:
+            _check_frontier(config, f"{FRONTIER}{name}")
+        except NernError as error:
+            raise NernError(f"frontiers.{name}: {error}") from None
     pruning = config.figures.meta_compression
     for name in pruning.codecs if pruning else []:
         if name not in config.codecs or config.codecs[name].kind != "sparse":
             known = names_of(each for each, codec in config.codecs.items() if codec.kind == "sparse")
             raise NernError(f"figures.meta_compression.codecs: {name} is no codec of kind sparse; there are {known}")
+
+
+def _check_frontier(config: Config, name: str) -> None:
+    """Codecs that are there, and of each network one original: what stands side by side stands for the same weights."""
+    learned: dict[str, OriginalCell] = {}
+    count = 0
+    for cell in {(c.network, c.variant): c for c in frontier_cells(config, name)}.values():
+        original = original_of(config, cell)
+        if learned.setdefault(cell.network, original) != original:
+            names = f"{learned[cell.network].name} and {original.name}"
+            raise NernError(f"its variants learn two originals of {cell.network}, {names}; make a frontier of each")
+        count += sum(len(compression_points(config, target)) for target in (cell, original))
+    if count == 0:
+        raise NernError("compression names no codec; add some to compression.original and compression.predictor")

@@ -15,7 +15,7 @@ from nern.code_digest import architecture_digest
 from nern.config import Config, layered, recipe_of
 from nern.errors import NernError
 from nern.report_settings import CellsFigure, FitFigure, Frontier, Table, TableFigure
-from nern.settings import MODES, Mode, Network, Original, Protocol, Settings, Task
+from nern.settings import MODES, Mode, Network, Original, Phase, Protocol, Settings, Task
 
 RESULTS = "results"
 FRONTIER = "frontier_"
@@ -97,7 +97,7 @@ class Cell:
 
 def parse_target(path: str) -> Cell | OriginalCell:
     """The cell or original of a path; NernError if it is neither."""
-    return OriginalCell.parse(path) if "/originals/" in path else Cell.parse(path)
+    return OriginalCell.parse(path) if path.split("/")[3:4] == ["originals"] else Cell.parse(path)
 
 
 class DataSettings(Settings):
@@ -247,6 +247,27 @@ def variant_layers(config: Config, name: str) -> list[Protocol]:
     return [Protocol.model_validate(layer) for layer in layers]
 
 
+def network_steps(protocol: Protocol, phase: Phase) -> int:
+    """How many steps of a phase run a network: see `nern.method.training.needs_network`, which says so of each."""
+    losses = phase.losses
+    if not protocol.distillation_gradient or losses.alpha == losses.beta == 0:
+        return 0
+    return phase.iterations - (min(phase.warmup, phase.iterations) if losses.reconstruction else 0)
+
+
+def _check_warmup(config: Config, cell: Cell) -> None:
+    """Refuse a protocol whose warm-up leaves no step to the distillation that it asks for."""
+    protocol = protocol_of(config, cell)
+    for name, phase in (("training", protocol.training), ("distillation", protocol.distillation)):
+        if phase is None or phase.iterations == 0 or network_steps(protocol, phase) > 0:
+            continue
+        if protocol.distillation_gradient and (phase.losses.alpha or phase.losses.beta):
+            raise NernError(
+                f"the protocol of {cell.network} by {cell.variant}: {name}.warmup ({phase.warmup:,}) leaves none of "
+                f"{phase.iterations:,} iterations to alpha and beta; set {name}.warmup: 0, or both of these to 0"
+            )
+
+
 def original_of(config: Config, cell: Cell) -> OriginalCell:
     """The original that a cell learns."""
     return OriginalCell(cell.task, cell.network, protocol_of(config, cell).original)
@@ -384,6 +405,7 @@ def check(config: Config) -> None:
             cells = cells_of(config, f"{FRONTIER}{name}" if kind == "frontiers" else name)
             for cell in {(c.network, c.variant): c for c in cells}.values():
                 fit_settings(config, cell)
+                _check_warmup(config, cell)
         except NernError as error:
             raise NernError(f"{kind}.{name}: {error}") from None
     for name in config.tables:

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from nern import checkpoint
-from nern.code_digest import code_digest
 from nern.codecs.base import Array
-from nern.compression import Point, compression_phase, compression_settings
-from nern.config import Config, fingerprint
+from nern.compression import Point, compression_phase
+from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import Cell, OriginalCell
 from nern.method.coded import Coded, coded
@@ -91,9 +90,25 @@ class Distilled:
     """A point's arrays after the phase, as they are stored."""
 
     def __init__(
-        self, config: Config, target: Cell | OriginalCell, subject: Subject, device: torch.device, workers: Workers
+        self,
+        config: Config,
+        target: Cell | OriginalCell,
+        subject: Subject,
+        device: torch.device,
+        workers: Workers,
+        key: str,
     ) -> None:
-        self.target, self.subject = target, subject
+        """Prepare the training.
+
+        Args:
+            config: the configuration.
+            target: the cell or the original.
+            subject: what is coded.
+            device: where it is trained.
+            workers: threads of it.
+            key: what a resumable state belongs to: settings, code, inputs.
+        """
+        self.target, self.subject, self.key = target, subject, key
         self.save_every = config.execution.save_every
         self.protocol, self.phase = compression_phase(config, target)
         self.clip = config.compression.clip
@@ -103,8 +118,6 @@ class Distilled:
         self.teacher.check(
             self.phase.losses, self.seed, target.path, f"variants.{config.compression.variant}.distillation.losses"
         )
-        key = [fingerprint(compression_settings(config, target)), code_digest("nern.stages.compress"), device.type]
-        self.key = "/".join([*key, *subject.inputs.values()])
 
     def encode(self, name: str, point: Point, folder: Path) -> bytes:
         """Train one point, from its saved state if there is one; returns its bytes.

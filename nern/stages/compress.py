@@ -125,7 +125,7 @@ class Compressing:
             # the teacher must see the original, whatever was measured last
             rebuild(self.module, self.subject.original.layers, self.original)
             self._distilled = self._distilled or Distilled(
-                self.config, self.target, self.subject, self.device, self.workers
+                self.config, self.target, self.subject, self.device, self.workers, self.key
             )
             data = self._distilled.encode(name, point, work)
         seconds = time.monotonic() - started

@@ -115,8 +115,8 @@ def _in_order(layers: Mapping[str, tuple[int, int, int, int]]) -> dict[str, tupl
     """
     if not all(map(RESNET.fullmatch, layers)):
         raise NernError(
-            "was written by an earlier version, which did not keep the order of the layers, and a predictor is asked by "
-            "it; pack the cell again"
+            "was written by an earlier version, which did not keep the order of the layers by which a predictor is "
+            "asked; pack the cell again"
         )
     numbered = {name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)] for name in layers}
     return {name: layers[name] for name in sorted(layers, key=numbered.__getitem__)}

@@ -9,10 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nern import compression
 from nern.config import read
+from nern.errors import NernError
+from nern.matrix import Cell, network_steps
+from nern.method.training import needs_network
 from nern.report.frontier.front import on_front, verdicts
-from nern.report.frontier.points import PREDICTOR, WEIGHTS
+from nern.report.frontier.points import PREDICTOR, WEIGHTS, _data
 from nern.report.frontier.table import distilled
+from nern.settings import Losses, Phase, Protocol
 
 ROOT = Path(__file__).parents[2]
 KIB = 1024
@@ -155,3 +160,56 @@ def test_a_table_says_by_what_each_side_was_distilled() -> None:
     }
     undistilled = small.model_copy(update={"compression": small.compression.model_copy(update=neither)})
     assert distilled(undistilled, "frontier_cifar10_exact") == "nothing was distilled while it was coded."
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"frontiers": {"cifar10": {"variants": ["base", "smooth-1e-5"]}}},
+            "frontiers.cifar10: its variants learn two originals of resnet20, base and smooth-1e-5; make a frontier of "
+            "each",
+        ),
+        (
+            {"compression": {side: {"codecs": [], "distilled": []} for side in ("original", "predictor")}},
+            "frontiers.cifar10: compression names no codec; add some to compression.original and compression.predictor",
+        ),
+    ],
+)
+def test_a_frontier_that_would_compare_nothing_or_unlike_things_is_refused(
+    change: dict[str, Any], sentence: str
+) -> None:
+    config = read([ROOT / "config.yaml"], change)
+    with pytest.raises(NernError) as error:
+        compression.check(config)
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("network", "variant", "wanted"),
+    [
+        ("resnet56", "base", "15,360,000 images"),  # (70,000 − 10,000 of warm-up) · 256
+        ("resnet20", "base", "17,920,000 images"),  # no warm-up
+        ("resnet20", "authors-2022", "none"),  # no gradient
+        ("resnet20", "decoupled", "7,680 images"),  # 120 · 64
+        ("resnet20", "noise-inputs", "17,920,000 of noise"),
+        ("resnet56", "no-reconstruction", "17,920,000 images"),  # without L_recon there is no warm-up
+    ],
+)
+def test_data_are_the_images_of_steps_that_run_a_network(network: str, variant: str, wanted: str) -> None:
+    config = read([ROOT / "config.yaml"])
+    assert _data(config, Cell("cifar10", network, "none", 160, variant, 0), distilled=False) == wanted
+
+
+@given(
+    warmup=st.integers(0, 12),
+    iterations=st.integers(0, 10),
+    gradient=st.booleans(),
+    losses=st.builds(Losses, reconstruction=LOSSES, alpha=LOSSES, beta=LOSSES),
+)
+def test_steps_of_a_phase_are_those_that_need_a_network(
+    warmup: int, iterations: int, gradient: bool, losses: Losses
+) -> None:
+    phase = Phase(iterations=iterations, warmup=warmup, losses=losses)
+    counted = sum(needs_network(phase, step, gradient=gradient) for step in range(iterations))
+    assert network_steps(Protocol(distillation_gradient=gradient), phase) == counted

@@ -218,6 +218,10 @@ MISTAKES = {
         {"original": {"distilled": [{"codec": "low-rank-25", "rate": 0.1}]}},
         "low-rank cannot be distilled",
     ),
+    "one codec, two rates": (
+        {"original": {"distilled": [{"codec": "uniform-3", "rate": 0.1}, {"codec": "uniform-3", "rate": 0.2}]}},
+        "there is a point uniform-3-distilled already",
+    ),
     "rate": ({"original": {"distilled": [{"codec": "uniform-3", "rate": -1}]}}, "greater than 0 (got -1)"),
     "a budget that nothing meets": (
         {"codecs": {"low-rank-25": {"ratio": 0.001}}},

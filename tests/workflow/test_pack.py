@@ -133,7 +133,7 @@ def build(classes, in_channels):
 
 @pytest.fixture
 def ten_layers(run, monkeypatch):
-    """A fitted cell of a network whose layers do not stand in the order of their names: features.10 behind features.2."""
+    """A fitted cell of a network whose layers are not in the order of their names: features.10 is behind features.2."""
     Path("plain.py").write_text(PLAIN)
     monkeypatch.syspath_prepend(str(run))
     settings = yaml.safe_load(Path("tiny.yaml").read_text())

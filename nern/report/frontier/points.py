@@ -18,7 +18,15 @@ from nern import files
 from nern.compression import compression_phase, compression_points, compression_settings
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import COMPRESSION, Cell, OriginalCell, frontier_cells, frontier_originals, protocol_of
+from nern.matrix import (
+    COMPRESSION,
+    Cell,
+    OriginalCell,
+    frontier_cells,
+    frontier_originals,
+    network_steps,
+    protocol_of,
+)
 from nern.report.cells.collect import Digests
 from nern.report.statistics import interval_over_images, mean_confidence_interval
 
@@ -113,11 +121,11 @@ def _data(config: Config, target: Cell | OriginalCell, distilled: bool) -> str:
     if isinstance(target, Cell):
         protocol = protocol_of(config, target)
         for phase in filter(None, (protocol.training, protocol.distillation)):
-            if protocol.distillation_gradient and (phase.losses.alpha or phase.losses.beta):
-                steps[protocol.inputs] = steps.get(protocol.inputs, 0) + phase.iterations * phase.batch
+            if seen := network_steps(protocol, phase):
+                steps[protocol.inputs] = steps.get(protocol.inputs, 0) + seen * phase.batch
     if distilled:
         protocol, phase = compression_phase(config, target)
-        steps[protocol.inputs] = steps.get(protocol.inputs, 0) + phase.iterations * phase.batch
+        steps[protocol.inputs] = steps.get(protocol.inputs, 0) + phase.iterations * phase.batch  # it has no warm-up
     return ", ".join(f"{n:,} {'images' if kind == 'images' else 'of noise'}" for kind, n in steps.items()) or "none"
 
 
