@@ -12,7 +12,8 @@ from nern.matrix import (
     table_of,
     task_of,
 )
-from nern.report.published import comparable_cells, loss_cells
+from nern.report.comparable import comparable_cells
+from nern.report.published import loss_cells
 from nern.report_settings import CellsFigure, Frontier, TableFigure
 from nern.settings import Settings
 

@@ -7,13 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nern.config import Config
-from nern.matrix import Cell, all_cells, table_cells
+from nern.matrix import Cell, all_cells
 
-PROTOCOLS = ("base", "authors-2023")
-"""Variants whose accuracies the published ones are comparable with: the paper's protocol, and that of the code whose
-README has them."""
-LAMBDA_TABLE = "smoothness_regularization"
-"""The table in which the best λ is looked up."""
 TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "imagenet": 50_000}
 """The paper's data sets and the test images in each: an accuracy on fewer is not on the paper's data."""
 
@@ -68,20 +63,10 @@ def figures() -> tuple[Published, ...]:
         )
 
 
-def accuracy(task: str, network: str, smoothing: str, hidden: int, variant: str) -> Published | None:
+def accuracy(task: str, network: str, smoothing: str, hidden: int) -> Published | None:
     """The published accuracy of a reconstructed network, in per cent, if there is one."""
-    if variant not in PROTOCOLS:
-        return None
     wanted = ("accuracy", task, network, smoothing, hidden)
     return next((p for p in figures() if (p.kind, p.task, p.network, p.smoothing, p.hidden) == wanted), None)
-
-
-def comparable_cells(config: Config) -> list[Cell]:
-    """Those cells of the matrix that a published accuracy is about, and those that the best λ is looked up in."""
-    claims = {(p.task, p.network, p.smoothing, p.hidden) for p in figures() if p.kind == "accuracy"}
-    about = [c for c in all_cells(config) if (c.task, c.network, c.smoothing, c.hidden) in claims]
-    regularized = table_cells(config, LAMBDA_TABLE) if LAMBDA_TABLE in config.tables else []
-    return list(dict.fromkeys([cell for cell in about if cell.variant == PROTOCOLS[0]] + regularized))
 
 
 def loss_cells(config: Config) -> list[Cell]:

@@ -19,13 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nern import files
-from nern.config import Config, fingerprint, parse
+from nern.config import Config, fingerprint, parse, read
 from nern.errors import NernError
 from nern.files import exclusive
 from nern.matrix import Cell, fit_settings, table_cells
 from nern.report import published
 from nern.report.cells import collect
 from nern.report.cells import page as cells_page
+from nern.report.comparable import by_published_protocol
 from nern.report.documents.document import Column, Document, Grid, Marks, Note, Text, visible
 from nern.report.documents.html import html
 from nern.report.documents.latex import latex
@@ -145,22 +146,27 @@ def cells_of(table: Table, seeds: int = 4) -> list[Cell]:
     return table_cells(config, "t")
 
 
-NETWORK = {"architecture": "cifar-resnet", "depth": 20}
+NETWORK = {"architecture": "cifar-resnet", "depth": 20, "shortcut": "B"}
+DEEP = {"training": {"warmup": 10_000, "losses": {"alpha": 1e-5, "beta": 1e-5}}}
 TASK: dict[str, Any] = {
     "title": "CIFAR-10",
     "classes": 10,
     "images": {"source": "torchvision", "dataset": "CIFAR10"},
     "mean": [0.5, 0.5, 0.5],
     "std": [0.5, 0.5, 0.5],
-    "networks": {"resnet20": NETWORK, "resnet56": NETWORK | {"depth": 56}},
+    "networks": {"resnet20": NETWORK, "resnet56": NETWORK | {"depth": 56, "protocol": DEEP}},
 }
+
+
+AUTHORS_2023 = {"initialization": "default", "training": {"losses": {"sums_twice": True}}}
+SHIPPED = Path(__file__).parents[2] / "config.yaml"
 
 
 def configuration(**changes: Any) -> Config:
     """A small configuration with every task, network and variant that the tests name."""
     values = {
         "tasks": {"cifar10": TASK, "own": TASK},
-        "variants": {"base": {}, "decoupled": {"distillation": {}}, "authors-2023": {}},
+        "variants": {"base": {}, "decoupled": {"distillation": {}}, "authors-2023": AUTHORS_2023},
         "tables": {"t": TABLE.model_dump()},
     }
     return parse(values | changes)
@@ -650,7 +656,7 @@ class TestPublished:
         found = {(p.task, p.network, p.smoothing, p.hidden): p.low for p in published.figures() if p.kind == "accuracy"}
         assert found == PUBLISHED
         for (task, network, smoothing, hidden), value in PUBLISHED.items():
-            figure = published.accuracy(task, network, smoothing, hidden, "base")
+            figure = published.accuracy(task, network, smoothing, hidden)
             assert figure is not None and figure.low == figure.high == value
 
     def test_originals_are_methods_and_no_others(self) -> None:
@@ -679,7 +685,36 @@ class TestPublished:
         ("variant", "there"), [("base", True), ("authors-2023", True), ("authors-2022", False), ("decoupled", False)]
     )
     def test_only_beside_the_papers_protocol(self, variant: str, there: bool) -> None:
-        assert (published.accuracy("cifar10", "resnet20", "cross-filter", 160, variant) is not None) == there
+        """The shipped protocols are METHOD's, of every network that an accuracy is published of."""
+        for task, network, smoothing, hidden in PUBLISHED:
+            cell = Cell(task, network, smoothing, hidden, variant, 0)
+            assert by_published_protocol(read([SHIPPED]), cell) == there
+
+    @pytest.mark.parametrize(
+        ("change", "there"),
+        [
+            ({"protocol": {"training": {"iterations": 100}}}, False),
+            ({"protocol": {"embedding": {"kind": "table"}}}, False),
+            ({"tasks": {"cifar10": {"protocol": {"training": {"losses": {"alpha": 0.01}}}}}}, False),
+            ({"variants": {"base": {"activation": "gelu"}}}, False),
+            ({"protocol": {"precision": "bfloat16"}}, False),
+            ({"tasks": {"cifar10": {"networks": {"resnet20": {"shortcut": "A"}}}}}, False),
+            ({"tasks": {"cifar10": {"networks": {"resnet20": {"original": {"weights": "mine.pt"}}}}}}, False),
+            ({"original": {"epochs": 2, "milestones": [1]}}, False),
+            ({"originals": {"base": {"smoothness": 1e-5}}}, False),
+            ({"protocol": {"precision": "tf32"}}, True),  # theirs, where the GPU has it
+            ({"protocol": {"evaluate_every": 7}}, True),
+            ({"original": {"seed": 7}}, True),
+        ],
+    )
+    def test_a_protocol_counts_by_what_it_is_and_not_by_its_name(self, change: dict[str, Any], there: bool) -> None:
+        config = read([SHIPPED], change)
+        assert by_published_protocol(config, Cell("cifar10", "resnet20", "cross-filter", 160, "base", 0)) == there
+
+    def test_never_beside_what_is_called_base_and_is_another_protocol(self, tmp_path: Path) -> None:
+        frame = frame_of(tmp_path, TABLE)
+        assert "91.16" in markdown_of(frame)
+        assert "91.16" not in markdown_of(frame, protocol={"embedding": {"kind": "table"}})
 
     def test_never_beside_other_data(self, tmp_path: Path) -> None:
         own = TABLE.model_copy(update={"task": "own"})

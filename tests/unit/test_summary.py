@@ -63,3 +63,30 @@ def test_every_published_claim_has_a_line_and_overheads_need_no_run(tmp_path):
     assert (data[data["verdict"] != NOT_RUN]["what"].str.startswith("size of")).all()
     assert (data["verdict"] == REPRODUCED).sum() == 2
     assert f"2 reproduced, 0 not reproduced, {len(claims) - 2} not run." in document.grids[0].notes[0].text
+
+
+FACTORS = {"base": 0.0, "smooth-1e-6": 1e-6, "smooth-5e-6": 5e-6, "smooth-1e-5": 1e-5, "smooth-5e-5": 5e-5}
+
+
+@pytest.mark.parametrize(
+    ("task", "left_out", "best", "wanted"),
+    [
+        ("cifar10", None, "smooth-1e-6", REPRODUCED),
+        ("cifar10", None, "smooth-5e-6", NOT_REPRODUCED),
+        ("cifar10", "smooth-5e-5", "smooth-1e-6", NOT_RUN),  # it might be the best
+        ("cifar100", None, "smooth-1e-6", NOT_RUN),  # published of CIFAR-10
+    ],
+)
+def test_the_best_factor_is_known_when_all_are_done_on_the_papers_task(tmp_path, task, left_out, best, wanted):
+    files = [Path(__file__).parents[2] / "config.yaml"]
+    config = configuration.read(files, {"tables": {"smoothness_regularization": {"task": task}}})
+    for variant in FACTORS.keys() - {left_out}:
+        for seed in range(2):
+            cell = Cell(task, "resnet56", "none", 280, variant, seed)
+            accuracy = 92.0 + (variant == best) + seed / 10
+            settings = fingerprint(fit_settings(config, cell))
+            write_cell(tmp_path, cell, original=variant, accuracy=accuracy, fingerprint=settings)
+    data, _ = summary(config, tmp_path)
+    row = data.set_index("what").loc["cifar10 resnet56 h 280, best λ"]
+    assert row["verdict"] == wanted
+    assert wanted == NOT_RUN or float(row["here"]) == FACTORS[best]

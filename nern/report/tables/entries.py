@@ -1,6 +1,6 @@
 """The entries of a table: the seeds of one network, hidden size, smoothing mode and variant, done and not done."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,6 +24,8 @@ class Entry:
     smoothing: str
     variant: str
     rows: pd.DataFrame
+    comparable: bool
+    """Whether it is by a published protocol."""
 
     @cached_property
     def done(self) -> pd.DataFrame:
@@ -46,22 +48,24 @@ class Entry:
 
     @cached_property
     def published(self) -> float | None:
-        """The published accuracy in per cent; None unless every cell was tested on the paper's own test images."""
+        """The published accuracy in per cent; None for another protocol, or if a cell was tested on other images."""
         task = str(self.rows["task"].iloc[0])
-        found = published.accuracy(task, self.network, self.smoothing, self.hidden, self.variant)
+        found = published.accuracy(task, self.network, self.smoothing, self.hidden) if self.comparable else None
         return found.low if found and published.is_papers_data(task, self.done["test_images"]) else None
 
 
 class Entries:
     """All entries of a table, by row and column group."""
 
-    def __init__(self, frame: pd.DataFrame, table: Table) -> None:
+    def __init__(self, frame: pd.DataFrame, table: Table, comparable: Collection[tuple[str, str]]) -> None:
         """Group the long frame.
 
         Args:
             frame: one row per cell of the table, done or not (see `nern.report.cells.collect`).
             table: its settings.
+            comparable: networks and variants whose fits are by a published protocol.
         """
+        self.comparable = comparable
         self.by_variant = table.columns == "variant"
         self.groups: list[str] = list(table.variants if self.by_variant else table.smoothing)
         self.names = NAMES | dict(table.labels)
@@ -75,7 +79,14 @@ class Entries:
     def _entry(self, line: tuple[str, int, str], group: str, parts: dict[object, pd.DataFrame]) -> Entry:
         network, hidden, other = line
         smoothing, variant = (other, group) if self.by_variant else (group, other)
-        return Entry(network, hidden, smoothing, variant, parts[network, hidden, smoothing, variant])
+        return Entry(
+            network,
+            hidden,
+            smoothing,
+            variant,
+            parts[network, hidden, smoothing, variant],
+            (network, variant) in self.comparable,
+        )
 
     def __getitem__(self, key: tuple[tuple[str, int, str], str]) -> Entry:
         """The entry of a line and a group."""

@@ -135,7 +135,7 @@ def _protocol(done: pd.DataFrame, protocols: Mapping[str, Protocol]) -> Note:
 def _published(done: pd.DataFrame, entries: Entries) -> Note:
     shown = [entry for entry in entries if entry.published is not None]
     task = str(done["task"].iloc[0])
-    figures = [published.accuracy(task, e.network, e.smoothing, e.hidden, e.variant) for e in shown]
+    figures = [published.accuracy(task, e.network, e.smoothing, e.hidden) for e in shown]
     text = "; ".join(_distinct(figure.source for figure in figures if figure is not None))
     text = f"{text}." if shown else "no accuracy of the paper is comparable with these fits."
     if published.is_papers_data(task, done["test_images"]):

@@ -12,6 +12,7 @@ from nern.config import Config
 from nern.matrix import Cell, original_of, original_settings
 from nern.report import published
 from nern.report.cells.collect import DONE, current
+from nern.report.comparable import LAMBDA_TABLE, PROTOCOLS, comparable_cells
 from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.published import Published
@@ -39,7 +40,7 @@ def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
     Raises:
         NernError: a metrics file is damaged.
     """
-    strict, by_loss = published.comparable_cells(config), published.loss_cells(config)
+    strict, by_loss = comparable_cells(config), published.loss_cells(config)
     frame = current(config, list(dict.fromkeys(strict + by_loss)), root)
     done = frame[frame["status"] == DONE]
     counts = zip(done["task"], done["test_images"], strict=True)
@@ -92,7 +93,7 @@ def _accuracy(figure: Published, done: pd.DataFrame) -> dict[str, str]:
     assert figure.low is not None
     part = done[(done["task"] == figure.task) & (done["network"] == figure.network)]
     part = part[(part["smoothing"] == figure.smoothing) & (part["hidden"] == figure.hidden)]
-    part = part[part["variant"] == published.PROTOCOLS[0]]
+    part = part[part["variant"] == PROTOCOLS[0]]
     mean, half_width = mean_confidence_interval(part["accuracy"].tolist())
     what = f"{_name(figure)} {figure.smoothing} h {figure.hidden}, accuracy (%)"
     if part.empty:
@@ -138,8 +139,10 @@ def _overhead(figure: Published) -> dict[str, str]:
 
 def _best_lambda(config: Config, figure: Published, done: pd.DataFrame) -> dict[str, str]:
     what = f"{_name(figure)} h {figure.hidden}, best λ"
-    part = done[(done["network"] == figure.network) & (done["hidden"] == figure.hidden) & (done["smoothing"] == "none")]
-    if part["variant"].nunique() < 2:
+    part = done[(done["task"] == figure.task) & (done["network"] == figure.network) & (done["hidden"] == figure.hidden)]
+    part = part[part["smoothing"] == "none"]
+    wanted = set(config.tables[LAMBDA_TABLE].variants) if LAMBDA_TABLE in config.tables else set()
+    if len(wanted) < 2 or set(part["variant"]) != wanted:
         return _row(what, f"{figure.low:g}", DASH, 0, DASH, NOT_RUN, figure.source)
     means = part.groupby("variant", sort=False)["accuracy"].mean()
     cell = Cell.parse(part[part["variant"] == means.idxmax()]["cell"].iloc[0])

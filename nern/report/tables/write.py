@@ -13,6 +13,7 @@ from nern.config import Config
 from nern.matrix import FRONTIER, protocol_of, table_cells, table_of, task_of
 from nern.report import partial
 from nern.report.cells.collect import current, write_csv
+from nern.report.comparable import by_published_protocol
 from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Marks, Text
 from nern.report.documents.render import render
@@ -67,8 +68,10 @@ def build(config: Config, name: str, frame: pd.DataFrame) -> Document:
         frame: one row per cell of the table (see `nern.report.cells.collect`).
     """
     table = table_of(config, name)
-    protocols = {cell.variant: protocol_of(config, cell) for cell in table_cells(config, name)}
-    entries, code, marks = Entries(frame, table), notes.Code(frame), Marks()
+    fits = {(cell.network, cell.variant): cell for cell in table_cells(config, name)}
+    protocols = {cell.variant: protocol_of(config, cell) for cell in fits.values()}
+    comparable = [names for names, cell in fits.items() if by_published_protocol(config, cell)]
+    entries, code, marks = Entries(frame, table, comparable), notes.Code(frame), Marks()
     columns, rows = _Headline(entries, code, marks).grid()
     general = notes.general(frame, entries, code, task_of(config, table.task), protocols)
     grids = [Grid(table.title, columns, rows, general, keys=2, marked=marks.notes)]
