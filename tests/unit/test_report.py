@@ -3,6 +3,7 @@
 The golden files under tests/golden are written anew by: NERN_RENEW_GOLDEN=1 python -m pytest tests/unit/test_report.py
 """
 
+import hashlib
 import json
 import math
 import os
@@ -236,6 +237,46 @@ class TestCollect:
         row = collect.collect([CELL], tmp_path).iloc[0]
         assert row["status"] == "failed"
         assert math.isnan(row["accuracy"])
+
+    def test_a_failure_of_other_settings_is_no_failure_of_these(self, tmp_path: Path) -> None:
+        config = configuration()
+        write_cell(tmp_path, CELL, fingerprint=fingerprint(fit_settings(config, CELL)))
+        write_failure(tmp_path, CELL)
+        tried = {"as they are": "failed", "others": "done", "of before": "done"}
+        values = fit_settings(config, CELL).model_dump(mode="json")
+        for name, wanted in tried.items():
+            changed = {"others": values | {"hidden": 7}, "of before": values | {"kernels": 3}}.get(name, values)
+            put(tmp_path / CELL.path / "config.json", changed)
+            assert collect.current(config, [CELL], tmp_path).iloc[0]["status"] == wanted, name
+
+    def test_cells_that_learned_different_originals_have_no_mean(self, tmp_path: Path) -> None:
+        """As gathered from two machines that trained an original each."""
+        cells = [Cell("cifar10", "resnet20", "cross-filter", 160, "base", seed) for seed in range(4)]
+        for cell in cells:
+            sha = ("e" if cell.seed == 2 else "0") * 64
+            write_cell(tmp_path, cell, inputs={"results/cifar10/resnet20/originals/base/network.safetensors": sha})
+        frame = collect.collect(cells, tmp_path)
+        assert list(frame["status"]) == ["done", "done", "outdated", "done"]
+        assert frame["message"][2] == "learned another original than most cells here"
+        assert frame["accuracy"].isna().tolist() == [False, False, True, False]
+
+    def test_weights_that_were_imported_and_have_changed_count_no_more(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        network = NETWORK | {"original": {"weights": str(tmp_path / "w.pt")}}
+        config = configuration(tasks={"cifar10": TASK | {"networks": {"resnet20": network}}}, tables={})
+        write_cell(tmp_path, CELL, fingerprint=fingerprint(fit_settings(config, CELL)))
+        imported = hashlib.sha256(b"one").hexdigest()
+        folder = tmp_path / "results/cifar10/resnet20/originals/base"
+        folder.mkdir(parents=True)
+        put(folder / "metrics.json", {"inputs": {"weights": imported}})
+        states = {None: "done", b"one": "done", b"other": "outdated"}  # what is elsewhere is kept
+        for content, wanted in states.items():
+            if content:
+                (tmp_path / "w.pt").write_bytes(content)
+            assert collect.current(config, [CELL], tmp_path).iloc[0]["status"] == wanted
+        assert "w.pt has changed since" in collect.current(config, [CELL], tmp_path).iloc[0]["message"]
 
     def test_older_numbers_of_a_running_cell_do_not_count(self, tmp_path: Path) -> None:
         write_cell(tmp_path, CELL)

@@ -209,6 +209,16 @@ def test_a_predictor_that_was_fitted_anew_leaves_its_compression_behind(measured
     assert "run: nern compress" in sentence(capsys)
 
 
+def test_what_was_measured_of_two_networks_is_not_compared(measured, capsys):
+    """As gathered from two machines that trained an original each, without their networks."""
+    Path(ORIGINAL, "network.safetensors").unlink()
+    record = files.read_json(Path(ORIGINAL, "compression.json"))
+    record["inputs"][f"{ORIGINAL}/network.safetensors"] = "e" * 64
+    files.write_json(Path(ORIGINAL, "compression.json"), record)
+    assert nern("table", "frontier_digits") == 2
+    assert "is of another network than what else was measured" in sentence(capsys)
+
+
 MISTAKES = {
     "unknown codec": ({"original": {"codecs": ["uniform-9"]}}, "unknown codec 'uniform-9'"),
     "unknown kind": ({"codecs": {"a": {"kind": "jpeg"}}}, "codecs.a"),

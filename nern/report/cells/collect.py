@@ -8,16 +8,20 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import pandas as pd
+from pydantic import ValidationError
 
 from nern import files
-from nern.config import Config, fingerprint
+from nern.config import Config
+from nern.config import fingerprint as fingerprint_of
 from nern.errors import NernError
-from nern.matrix import Cell, OriginalCell, fit_settings
+from nern.matrix import Cell, FitSettings, OriginalCell, fit_settings
+from nern.report.cells import sources
 
 DONE, RUNNING, FAILED, OUTDATED, MISSING = "done", "running", "failed", "outdated", "missing"
 
@@ -81,13 +85,52 @@ def collect(cells: list[Cell], root: Path, fingerprints: Mapping[Cell, str] | No
     Raises:
         NernError: a metrics file is damaged, or belongs to another cell.
     """
-    digests = Digests(root)
-    return frame_of([row(cell, digests, (fingerprints or {}).get(cell)) for cell in cells])
+    return frame_of(_rows(cells, root, fingerprints or {}))
 
 
 def current(config: Config, cells: list[Cell], root: Path) -> pd.DataFrame:
-    """`collect` by the present configuration: what was made with other settings is outdated."""
-    return collect(cells, root, {cell: fingerprint(fit_settings(config, cell)) for cell in cells})
+    """`collect` by the present configuration: what was made with other settings, weights or images is outdated."""
+    settings = {cell: fit_settings(config, cell) for cell in cells}
+    rows = _rows(cells, root, {cell: fingerprint_of(each) for cell, each in settings.items()})
+    originals = [OriginalCell(cell.task, cell.network, settings[cell].protocol.original) for cell in cells]
+    weights = {original: sources.changed_weights(config, original, root) for original in set(originals)}
+    images = {task: sources.changed_images(config, task, root) for task in {cell.task for cell in cells}}
+    reasons = [weights[original] or images[original.task] for original in originals]
+    return frame_of([outdated(row, reason) for row, reason in zip(rows, reasons, strict=True)])
+
+
+def _rows(cells: list[Cell], root: Path, fingerprints: Mapping[Cell, str]) -> list[dict[str, Any]]:
+    digests = Digests(root)
+    return of_one_original([row(cell, digests, fingerprints.get(cell)) for cell in cells])
+
+
+def outdated(row: dict[str, Any], reason: str) -> dict[str, Any]:
+    """A row whose numbers do not count for a reason; as it is if there is none, or they do not count anyway."""
+    if not reason or row["status"] != DONE:
+        return row
+    return {key: row[key] for key in ("cell", *IDENTITY)} | {"status": OUTDATED, "message": reason}
+
+
+def of_one_original(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each original's cells those that learned the same network, that of most of them; the others are outdated.
+
+    Cells that were gathered from machines which trained an original each have no mean.
+    """
+    learned: dict[tuple[str, ...], Counter[str]] = {}
+    for each in rows:
+        if each["status"] == DONE and each["original_sha256"]:
+            learned.setdefault(_original_of(each), Counter())[each["original_sha256"]] += 1
+    most = {key: counts.most_common(1)[0][0] for key, counts in learned.items()}
+    found = []
+    for each in rows:
+        sha = each.get("original_sha256")
+        other = bool(sha) and sha != most.get(_original_of(each), sha)
+        found.append(outdated(each, "learned another original than most cells here" if other else ""))
+    return found
+
+
+def _original_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return row["task"], row["network"], row["original"]
 
 
 def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -125,7 +168,7 @@ def row(cell: Cell, digests: Digests, fingerprint: str | None) -> dict[str, Any]
     failed, metrics_path, fit_path = (folder / name for name in ("failed.json", "metrics.json", "fit.json"))
     if files.is_locked(folder):
         return names | {"status": RUNNING}
-    if failed.exists():
+    if failed.exists() and _is_of(folder / "config.json", fingerprint):
         return names | {"status": FAILED, "message": _failure(failed, cell)}
     if not metrics_path.exists():
         return names | {"status": MISSING, "message": "not evaluated" if fit_path.exists() else ""}
@@ -144,6 +187,16 @@ def row(cell: Cell, digests: Digests, fingerprint: str | None) -> dict[str, Any]
     if changed:
         return names | {"status": OUTDATED, "message": f"{Path(changed[0]).name} has changed since"}
     return names | values | {"status": DONE} | _facts_of_fit(fit, fit_path)
+
+
+def _is_of(path: Path, fingerprint: str | None) -> bool:
+    """Whether the fit that was tried last had these settings; so it is taken if nobody can say."""
+    if fingerprint is None or not path.exists():
+        return True
+    try:
+        return fingerprint_of(FitSettings.model_validate(files.read_json(path))) == fingerprint
+    except ValidationError:  # settings of before
+        return False
 
 
 def _failure(path: Path, cell: Cell) -> str:

@@ -25,9 +25,11 @@ from nern.matrix import (
     frontier_cells,
     frontier_originals,
     network_steps,
+    original_of,
     protocol_of,
 )
 from nern.report.cells.collect import Digests
+from nern.report.cells.sources import changed_images, changed_weights
 from nern.report.statistics import interval_over_images, mean_confidence_interval
 
 WEIGHTS, PREDICTOR = "weights", "predictor"
@@ -43,6 +45,11 @@ class Compressed:
     record: dict[str, Any]
     seconds: dict[str, float]
     """Of each point, the fit of a predictor included."""
+
+    @property
+    def original(self) -> str:
+        """The SHA-256 of the network that it is about."""
+        return str(self.record["inputs"].get(f"{self.record['original']}/network.safetensors", ""))
 
     def point(self, name: str) -> dict[str, Any]:
         """A point by its name."""
@@ -73,8 +80,24 @@ def frame(config: Config, name: str, root: Path) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     digests = Digests(root)
+    changed: dict[OriginalCell, str] = {}
+    learned: dict[OriginalCell, str] = {}
+
+    def measured(target: Cell | OriginalCell) -> Compressed | None:
+        original = original_of(config, target) if isinstance(target, Cell) else target
+        if original not in changed:
+            images = changed_images(config, original.task, root)
+            changed[original] = changed_weights(config, original, root) or images
+        found = None if changed[original] else compressed(config, target, digests)
+        if found and learned.setdefault(original, found.original) != found.original:
+            raise NernError(
+                f"{root / target.path / COMPRESSION}: is of another network than what else was measured of "
+                f"{original.path}; delete it, and run its stages again"
+            )
+        return found
+
     for original in frontier_originals(config, name):
-        found = compressed(config, original, digests)
+        found = measured(original)
         names = {"network": original.network, "original": original.name, "stored": WEIGHTS, "seeds": 1}
         rows += _rows(config, original, [found] if found else [], names)
     cells: dict[tuple[str, str, str, int], list[Cell]] = {}
@@ -83,7 +106,7 @@ def frame(config: Config, name: str, root: Path) -> pd.DataFrame:
     for (network, variant, smoothing, hidden), seeds in cells.items():
         names = {"network": network, "original": protocol_of(config, seeds[0]).original, "stored": PREDICTOR}
         names |= {"variant": variant, "smoothing": smoothing, "hidden": hidden, "seeds": len(seeds)}
-        done = [found for cell in seeds if (found := compressed(config, cell, digests))]
+        done = [found for cell in seeds if (found := measured(cell))]
         rows += _rows(config, seeds[0], done, names)
     return pd.DataFrame(rows)
 

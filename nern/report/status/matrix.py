@@ -10,6 +10,7 @@ from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import (
     FRONTIER,
+    OriginalCell,
     all_cells,
     figure_cells,
     figure_names,
@@ -20,6 +21,7 @@ from nern.matrix import (
 )
 from nern.report.cells import collect
 from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
+from nern.report.cells.sources import changed_weights
 from nern.report.documents import formats
 from nern.report.frontier.points import compressed
 
@@ -38,13 +40,19 @@ def status(config: Config, root: Path) -> pd.DataFrame:
     """
     digests = collect.Digests(root)
     rows: list[dict[str, Any]] = []
+    changed: dict[OriginalCell, str] = {}
     for cell in all_cells(config):
         try:
-            row = collect.row(cell, digests, fingerprint(fit_settings(config, cell)))
+            settings = fit_settings(config, cell)
+            row = collect.row(cell, digests, fingerprint(settings))
+            original = OriginalCell(cell.task, cell.network, settings.protocol.original)
+            if original not in changed:
+                changed[original] = changed_weights(config, original, root)
+            row = collect.outdated(row, changed[original])
         except NernError as error:
             row = collect.names_of(cell) | {"status": DAMAGED, "message": str(error)}
         rows.append(row)
-    frame = collect.frame_of(rows)
+    frame = collect.frame_of(collect.of_one_original(rows))
     tables: dict[str, list[str]] = {}
     for name in config.tables:
         for cell in table_cells(config, name):
