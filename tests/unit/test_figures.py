@@ -96,16 +96,19 @@ def test_sinusoids_are_no_learned_embedding():
         learned.frame(predictor_of(PositionalEmbedding(), "relu", 2, layout))
 
 
-def put_cells(root, name, beside):
+def put_cells(root, name, beside, config=CONFIG):
     """Finished cells of a figure, each with the files that `beside(cell)` gives."""
-    for cell in figure_cells(CONFIG, name):
-        write_cell(root, cell, fingerprint=fingerprint(fit_settings(CONFIG, cell)))
+    for cell in figure_cells(config, name):
+        write_cell(root, cell, fingerprint=fingerprint(fit_settings(config, cell)))
         for file, content in beside(cell).items():
             if file.endswith(".json"):
                 inputs = {f"{cell.path}/predictor.safetensors": "0" * 64}
                 files.write_json(root / cell.path / file, {"inputs": inputs} | content)
             else:
                 (root / cell.path / file).write_text(content)
+                fit = files.read_json(root / cell.path / "fit.json")
+                outputs = fit["outputs"] | {file: files.sha256(root / cell.path / file)}
+                files.write_json(root / cell.path / "fit.json", fit | {"outputs": outputs})
 
 
 def test_compression_is_the_mean_over_seeds(tmp_path):
@@ -166,12 +169,13 @@ def test_importance_picks_by_the_mean_error(tmp_path):
     assert data[data["group"] == "highest error"]["activation"].tolist() == [50.0, 60.0]
 
 
-def test_curves_are_means_and_intervals_over_seeds(tmp_path):
-    header = "iteration,phase,lr,reconstruction,output,features,test_accuracy\n"
+HISTORY = "iteration,phase,lr,reconstruction,output,features,test_accuracy\n"
 
+
+def test_curves_are_means_and_intervals_over_seeds(tmp_path):
     def beside(cell):
         rows = f"10,training,0.1,{0.1 + 0.1 * cell.seed},,,\n20,training,0.1,0.2,,,{50 + cell.seed}\n"
-        return {"history.csv": header + rows}
+        return {"history.csv": HISTORY + rows}
 
     put_cells(tmp_path, "loss_curves", beside)
     done, _ = cells.done_cells(CONFIG, "loss_curves", tmp_path)
@@ -183,6 +187,43 @@ def test_curves_are_means_and_intervals_over_seeds(tmp_path):
     assert first["half_width"] == pytest.approx(3.182446 * math.sqrt(0.05 / 3) / 2, rel=1e-6)
     assert base.loc["test_accuracy"].index.tolist() == [20] and base.loc["test_accuracy", 20]["mean"] == 51.5
     assert data[data["variant"] == "output-only"]["label"].unique().tolist() == ["L_KD"]
+
+
+def small(figure):
+    """Two networks, two sizes of one of them and two orders; two seeds of each."""
+    table = {"title": "T", "task": "cifar10", "sizes": {"resnet20": [8, 9], "resnet56": [8]}}
+    table |= {"smoothing": ["none", "in-filter"], "labels": {"base": "B"}}
+    values = {"inherit": False, "seeds": [0, 1], "tables": {"t": table}}
+    return configuration.read([ROOT / "config.yaml"], values | {"figures": {figure: {"title": "F", "table": "t"}}})
+
+
+def test_a_curve_is_of_one_network_size_and_order_and_says_which(tmp_path):
+    config = small("loss_curves")
+    losses = dict(zip({(c.network, c.smoothing, c.hidden) for c in table_cells(config, "t")}, range(1, 7), strict=True))
+
+    def beside(cell):
+        loss = losses[cell.network, cell.smoothing, cell.hidden] + 0.2 * cell.seed
+        return {"history.csv": f"{HISTORY}10,training,0.1,{loss},,,\n"}
+
+    put_cells(tmp_path, "loss_curves", beside, config)
+    data, figure = write.build(config, "loss_curves", tmp_path)
+    found = data.set_index(["network", "smoothing", "hidden"])
+    assert set(data["n"]) == {2} and len(data) == len(losses)
+    for key, loss in losses.items():
+        assert found.loc[key, "mean"] == pytest.approx(loss + 0.1)
+        order = {"none": "no permutation"}.get(key[1], key[1])
+        assert found.loc[key, "label"] == f"B, {key[0]}, {order}, h {key[2]}"
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == [f"{label} (n = 2)" for label in data["label"]] and len(set(texts)) == 6
+
+
+def test_a_history_that_its_fit_did_not_write_is_refused(tmp_path):
+    config = small("loss_curves")
+    put_cells(tmp_path, "loss_curves", lambda _: {"history.csv": f"{HISTORY}10,training,0.1,0.5,,,\n"}, config)
+    path = tmp_path / table_cells(config, "t")[0].path / "history.csv"
+    path.write_text(f"{HISTORY}10,training,0.1,0.4,,,\n")
+    with pytest.raises(NernError, match=r"history\.csv: is not the file that fit\.json records; run its fit again"):
+        write.build(config, "loss_curves", tmp_path)
 
 
 def test_regularization_knows_each_originals_factor(tmp_path):
@@ -215,12 +256,12 @@ def test_activations_by_hand():
 
 def curves_of(lengths, measures):
     rows = [
-        [variant, variant, iteration, measure, 4, 0.5, 0.1]
+        ["resnet20", "none", 8, variant, variant, iteration, measure, 4, 0.5, 0.1]
         for variant, length in lengths.items()
         for measure in measures
         for iteration in (1, length)
     ]
-    return pd.DataFrame(rows, columns=["variant", "label", "iteration", "measure", "n", "mean", "half_width"])
+    return pd.DataFrame(rows, columns=[*curves.GROUP, "label", "iteration", "measure", "n", "mean", "half_width"])
 
 
 @pytest.mark.parametrize(

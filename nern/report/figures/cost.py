@@ -10,7 +10,6 @@ from nern.config import Config
 from nern.matrix import table_of
 from nern.report.figures import panels
 from nern.report.figures.style import plain_ticks
-from nern.report.tables.entries import NAMES
 from nern.report_settings import TableFigure
 
 MEASURES = {"lost": "points lost", "divergence": "divergence (nats)"}
@@ -23,16 +22,11 @@ def frame(config: Config, settings: TableFigure, done: pd.DataFrame) -> pd.DataF
     what its fits took, tests of a fit's own included.
     """
     labels = table_of(config, settings.table).labels
-    several = [column for column in ("smoothing", "hidden") if done[column].nunique() > 1]
     data = done.assign(lost=done["original_accuracy"] - done["accuracy"])
     rows: list[dict[str, Any]] = []
-    for (network, variant, smoothing, hidden), part in data.groupby(
-        ["network", "variant", "smoothing", "hidden"], sort=False
-    ):
-        extra = {"smoothing": NAMES.get(str(smoothing), str(smoothing)), "hidden": f"h {hidden}"}
-        method = ", ".join([labels.get(str(variant), str(variant)), *(extra[column] for column in several)])
-        row = {"network": network, "method": method, "devices": "; ".join(sorted(set(part["fit_device"])))}
-        row["seconds"] = part["wall_seconds"].mean()
+    for method, part in panels.groups(data, "variant", ("smoothing", "hidden"), labels):
+        row = {"network": part["network"].iloc[0], "method": method}
+        row |= {"devices": "; ".join(sorted(set(part["fit_device"]))), "seconds": part["wall_seconds"].mean()}
         rows += panels.measured(row, part, MEASURES)
     return pd.DataFrame(rows)
 

@@ -6,51 +6,63 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from nern import files
 from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import table_of
+from nern.report.figures import panels
 from nern.report.figures.style import COLORS, LINES
 from nern.report.statistics import mean_confidence_interval
 from nern.report_settings import TableFigure
 
 MEASURES = {"test_accuracy": "test accuracy (%)", "reconstruction": "L_recon (weight RMSE)"}
+GROUP = ("network", "smoothing", "hidden", "variant")
+"""What the fits of one curve share: they differ by the seed alone."""
 UNEQUAL = 5
 """Fits that are so many times as long as others get a logarithmic axis: a linear one would hide the short ones."""
 
 
 def frame(config: Config, settings: TableFigure, done: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Columns variant, label, iteration, measure, n, mean, half_width."""
+    """Columns network, smoothing, hidden, variant, label, iteration, measure, n, mean, half_width.
+
+    The label is the variant's, with network, smoothing and size where there are several.
+    """
     labels = table_of(config, settings.table).labels
     rows = []
-    for variant, cells in done.groupby("variant", sort=False):
+    for label, cells in panels.groups(done, "variant", GROUP[:-1], labels):
+        names = cells.iloc[0][list(GROUP)].to_dict() | {"label": label}
         histories = pd.concat([history(root / cell / "history.csv") for cell in cells["cell"]])
         for measure in MEASURES:
             for iteration, values in histories.groupby("iteration")[measure]:
                 present = values.dropna().tolist()
                 if present:
                     mean, half_width = mean_confidence_interval(present)
-                    row = {"variant": variant, "label": labels.get(str(variant), variant), "iteration": iteration}
-                    rows.append(row | {"measure": measure, "n": len(present), "mean": mean, "half_width": half_width})
+                    row = names | {"iteration": iteration, "measure": measure, "n": len(present)}
+                    rows.append(row | {"mean": mean, "half_width": half_width})
     return pd.DataFrame(rows)
 
 
 def history(path: Path) -> pd.DataFrame:
-    """A fit's history.csv; NernError if it is none."""
+    """A fit's history.csv; NernError if it is none, or not the one that the fit wrote."""
     try:
-        return pd.read_csv(io.StringIO(path.read_text(encoding="utf-8")))
+        found = pd.read_csv(io.StringIO(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise NernError(f"{path}: is no history of a fit ({error}); run its fit again") from None
+    outputs = files.read_json(path.with_name("fit.json")).get("outputs")
+    if not isinstance(outputs, dict) or outputs.get(path.name) != files.sha256(path):
+        raise NernError(f"{path}: is not the file that fit.json records; run its fit again")
+    return found
 
 
 def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
     """Accuracy above, if there were tests, and reconstruction loss below."""
     measures = {measure: title for measure, title in MEASURES.items() if (data["measure"] == measure).any()}
     figure = Figure(figsize=(8.2, 3 * len(measures)))
-    panels = figure.subplots(len(measures), 1, sharex=True, squeeze=False)[:, 0]
-    variants = list(dict.fromkeys(data["variant"]))
-    for axes, (measure, title) in zip(panels, measures.items(), strict=True):
-        for number, variant in enumerate(variants):
-            part = data[(data["variant"] == variant) & (data["measure"] == measure)].sort_values("iteration")
+    every = figure.subplots(len(measures), 1, sharex=True, squeeze=False)[:, 0]
+    curves = [curve for _, curve in data.groupby(list(GROUP), sort=False)]
+    for axes, (measure, title) in zip(every, measures.items(), strict=True):
+        for number, curve in enumerate(curves):
+            part = curve[curve["measure"] == measure].sort_values("iteration")
             if part.empty:
                 continue
             line = {"color": COLORS[number % len(COLORS)], "linestyle": LINES[number % len(LINES)]}
@@ -67,12 +79,12 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
             axes.set_yscale("log")
             # a band may reach below zero, and a single step of one fit far up
             axes.set_ylim(0.8 * means.min(), 1.25 * means.max())
-    lengths = data.groupby("variant")["iteration"].max()
-    if lengths.max() > UNEQUAL * lengths.min():
-        panels[-1].set_xscale("log")
-    panels[-1].set_xlabel("iteration")
-    panels[0].set_title(settings.title)
-    handles, texts = panels[-1].get_legend_handles_labels()
+    lengths = [curve["iteration"].max() for curve in curves]
+    if max(lengths) > UNEQUAL * min(lengths):
+        every[-1].set_xscale("log")
+    every[-1].set_xlabel("iteration")
+    every[0].set_title(settings.title)
+    handles, texts = every[-1].get_legend_handles_labels()
     figure.legend(handles, texts, fontsize=8, loc="outside right center")
     figure.supxlabel(f"{note}; bands: 95 % t-intervals over seeds", fontsize=7)
     return figure

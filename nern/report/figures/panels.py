@@ -1,6 +1,6 @@
 """A table's methods in panels: a row per network, a column per measure, means with their intervals over seeds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,9 +9,29 @@ from matplotlib.figure import Figure
 
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
+from nern.report.tables.entries import NAMES
 
 Dress = Callable[[Axes, pd.DataFrame, str], None]
 """Gives a panel, with the rows that it shows and its measure, what the figure's panels have beside their points."""
+
+
+def groups(
+    done: pd.DataFrame, always: str, others: Sequence[str], labels: Mapping[str, str]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The cells of each network, variant, smoothing mode and size, seeds together, and what a legend calls them.
+
+    Args:
+        done: the cells, as `nern.report.cells.collect` describes them.
+        always: the column that names them: variant or smoothing.
+        others: the columns whose values follow where there are several.
+        labels: what the table calls a variant, where not by its name.
+    """
+    named = [always, *(column for column in others if done[column].nunique() > 1)]
+    keys = ["network", "variant", "smoothing", "hidden"]
+    for (network, variant, smoothing, hidden), part in done.groupby(keys, sort=False):
+        texts = {"network": str(network), "variant": labels.get(str(variant), str(variant))}
+        texts |= {"smoothing": NAMES.get(str(smoothing), str(smoothing)), "hidden": f"h {hidden}"}
+        yield ", ".join(texts[column] for column in named), part
 
 
 def measured(row: Mapping[str, Any], part: pd.DataFrame, measures: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nern.report.figures import panels
-from nern.report.tables.entries import NAMES
 from nern.report_settings import TableFigure
 
 MIB = 2**20
@@ -20,13 +19,9 @@ def frame(done: pd.DataFrame) -> pd.DataFrame:
     The method is the smoothing mode, with the variant where there are several; bytes are those of predictor and
     permutation.
     """
-    several = done["variant"].nunique() > 1
     rows: list[dict[str, Any]] = []
-    for (network, smoothing, variant, hidden), part in done.groupby(
-        ["network", "smoothing", "variant", "hidden"], sort=False
-    ):
-        method = NAMES.get(str(smoothing), str(smoothing))
-        row = {"network": network, "method": f"{method}, {variant}" if several else method, "hidden": hidden}
+    for method, part in panels.groups(done, "smoothing", ("variant",), {}):
+        row = {"network": part["network"].iloc[0], "method": method, "hidden": part["hidden"].iloc[0]}
         row |= {"bytes": part["total_bytes"].iloc[0], "original": part["original_accuracy"].iloc[0]}
         rows += panels.measured(row, part, MEASURES)
     return pd.DataFrame(rows)
