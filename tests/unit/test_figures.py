@@ -199,7 +199,8 @@ def small(figure):
 
 def test_a_curve_is_of_one_network_size_and_order_and_says_which(tmp_path):
     config = small("loss_curves")
-    losses = dict(zip({(c.network, c.smoothing, c.hidden) for c in table_cells(config, "t")}, range(1, 7), strict=True))
+    lines = {(cell.network, cell.smoothing, cell.hidden) for cell in table_cells(config, "t")}
+    losses = dict(zip(lines, range(1, 7), strict=True))
 
     def beside(cell):
         loss = losses[cell.network, cell.smoothing, cell.hidden] + 0.2 * cell.seed
@@ -295,6 +296,37 @@ def test_no_two_curves_look_the_same():
         ((2.1, 2.9), {2.1, 2.2, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8, 2.9}),
     ],
 )
+def test_a_line_of_regularization_is_of_one_network_size_and_order_and_says_which(tmp_path):
+    config = small("smoothness_regularization")
+    lines = {(cell.network, cell.smoothing, cell.hidden) for cell in table_cells(config, "t")}
+    worth = dict(zip(lines, range(70, 76), strict=True))
+    originals = {"resnet20": 91.0, "resnet56": 93.0}
+    for cell in table_cells(config, "t"):
+        accuracy = worth[cell.network, cell.smoothing, cell.hidden] + 0.2 * cell.seed
+        found = {"original_accuracy": originals[cell.network], "accuracy": accuracy}
+        write_cell(tmp_path, cell, fingerprint=fingerprint(fit_settings(config, cell)), **found)
+    data, figure = write.build(config, "smoothness_regularization", tmp_path)
+    assert set(data["n"]) == {2} and len(data) == 6
+    drawn = {bar.get_label(): list(bar.lines[0].get_ydata()) for bar in figure.axes[0].containers}
+    names = {"none": "no permutation"}
+    assert drawn == {
+        f"{network}, {names.get(order, order)}, h = {hidden}": pytest.approx([accuracy + 0.1])
+        for (network, order, hidden), accuracy in worth.items()
+    }
+    drawn = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    assert [drawn[f"original, {network}"] for network in originals] == [[91.0], [93.0]]
+
+
+def test_any_number_of_lines_of_regularization_can_be_drawn_and_told_apart():
+    rows = [["n", "none", h, 0.0, 90.0, 2, 80.0, 1.0, ""] for h in range(1, 51)]
+    columns = ["network", "smoothing", "hidden", "lambda", "original", "n", "accuracy", "half_width"]
+    data = pd.DataFrame(rows, columns=[*columns, "original_fingerprint"])
+    axes = regularization.draw(data, TableFigure(title="", table="t"), "").axes[0]
+    lines = [bar.lines[0] for bar in axes.containers]
+    assert len({(line.get_color(), str(line._dash_pattern), line.get_marker()) for line in lines}) == 50
+    assert [text.get_text() for text in axes.get_legend().get_texts()][:2] == ["original", "n, h = 1"]
+
+
 def test_a_logarithmic_axis_has_plain_ticks_whatever_it_spans(limits, wanted):
     axes = Figure().subplots()
     axes.set_xscale("log")

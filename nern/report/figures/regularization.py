@@ -7,19 +7,26 @@ from nern.config import Config, fingerprint
 from nern.matrix import Cell, original_of, original_settings
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
+from nern.report.tables.entries import NAMES
 from nern.report_settings import TableFigure
 
 
 def frame(config: Config, done: pd.DataFrame) -> pd.DataFrame:
-    """Columns network, hidden, lambda, original, n, accuracy and half_width (per cent), fingerprint of the original."""
+    """Columns network, smoothing, hidden, lambda, original, n, accuracy, half_width, original_fingerprint.
+
+    Accuracies are in per cent.
+    """
     rows = []
-    for (network, hidden, _), part in done.groupby(["network", "hidden", "variant"], sort=False):
+    for (network, smoothing, hidden, _), part in done.groupby(
+        ["network", "smoothing", "hidden", "variant"], sort=False
+    ):
         cell = Cell.parse(part["cell"].iloc[0])
         original = original_settings(config, original_of(config, cell))
         mean, half_width = mean_confidence_interval(part["accuracy"].tolist())
-        row = {"network": network, "hidden": hidden, "lambda": original.recipe.smoothness}
-        row |= {"original": part["original_accuracy"].iloc[0], "n": len(part), "accuracy": mean}
-        rows.append(row | {"half_width": half_width, "original_fingerprint": fingerprint(original)})
+        row = {"network": network, "smoothing": smoothing, "hidden": hidden}
+        row |= {"lambda": original.recipe.smoothness, "original": part["original_accuracy"].iloc[0], "n": len(part)}
+        row |= {"accuracy": mean, "half_width": half_width, "original_fingerprint": fingerprint(original)}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -29,21 +36,30 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
     axes = figure.subplots()
     factors = sorted(set(data["lambda"]))
     places = {factor: place for place, factor in enumerate(factors)}
-    originals = data.drop_duplicates("lambda").sort_values("lambda")
-    axes.plot(
-        [places[f] for f in originals["lambda"]], originals["original"], color="#000000", marker="x", label="original"
-    )
-    for number, ((network, hidden), part) in enumerate(data.groupby(["network", "hidden"], sort=False)):
+    several = [name for name in ("network", "smoothing") if data[name].nunique() > 1]
+    for number, (network, part) in enumerate(data.groupby("network", sort=False)):
+        originals = part.drop_duplicates(["lambda", "original"]).sort_values("lambda")
+        axes.plot(
+            [places[f] for f in originals["lambda"]],
+            originals["original"],
+            color="#000000",
+            linestyle=LINES[number % len(LINES)],
+            marker="x",
+            label=f"original, {network}" if "network" in several else "original",
+        )
+    groups = data.groupby(["network", "smoothing", "hidden"], sort=False)
+    for number, ((network, smoothing, hidden), part) in enumerate(groups):
         part = part.sort_values("lambda")
+        order = f", {NAMES.get(str(smoothing), smoothing)}" if "smoothing" in several else ""
         axes.errorbar(
             [places[f] for f in part["lambda"]],
             part["accuracy"],
             yerr=part["half_width"],
             capsize=3,
-            color=COLORS[number],
-            linestyle=LINES[number + 1],
-            marker=MARKERS[number],
-            label=f"{network}, h = {hidden}",
+            color=COLORS[number % len(COLORS)],
+            linestyle=LINES[(number + 1) % len(LINES)],
+            marker=MARKERS[number % len(MARKERS)],
+            label=f"{network}{order}, h = {hidden}",
         )
     axes.set_xticks(range(len(factors)), [f"{factor:g}" for factor in factors])
     axes.set_xlabel("λ")
