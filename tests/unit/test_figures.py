@@ -41,6 +41,8 @@ from nern.report.figures.style import plain_ticks
 from nern.report_settings import EmbeddingFigure, ImportanceFigure, TableFigure
 from nern.settings import PositionalEmbedding, TableEmbedding
 from nern.stages.importance import mean_activations
+from nern.report.frontier.points import MORE, NUMBERS
+from nern.report.verification import shown
 
 ROOT = Path(__file__).parents[2]
 CONFIG = configuration.read([ROOT / "config.yaml"])
@@ -157,7 +159,8 @@ def test_importance_picks_by_the_mean_error(tmp_path):
     # filter f has the error f + seed/10 but for filter 2, whose error falls with the seed below that of filter 1
     def beside(cell):
         errors = [0.0, 1.0, 4.0 - 2.5 * cell.seed, 3.0, 4.0, 5.0]
-        return {"importance.json": {"relative_error": errors, "activation": [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]}}
+        values = {"relative_error": errors, "activation": [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]}
+        return {"importance.json": {"layer": "x", "images": 1000} | values}
 
     put_cells(tmp_path, "weight_importance", beside)
     done, _ = cells.done_cells(CONFIG, "weight_importance", tmp_path)
@@ -187,6 +190,44 @@ def test_curves_are_means_and_intervals_over_seeds(tmp_path):
     assert first["half_width"] == pytest.approx(3.182446 * math.sqrt(0.05 / 3) / 2, rel=1e-6)
     assert base.loc["test_accuracy"].index.tolist() == [20] and base.loc["test_accuracy", 20]["mean"] == 51.5
     assert data[data["variant"] == "output-only"]["label"].unique().tolist() == ["L_KD"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"images": 20_000}, None),  # there are 10,000 test images
+        ({"title": "Another", "filters": 1}, None),
+        ({"layer": "conv1"}, "is of layer3 on 10,000 images, and the figure of conv1 on 10,000"),
+        ({"images": 17}, "is of layer3 on 10,000 images, and the figure of layer3 on 17"),
+    ],
+)
+def test_filters_of_another_layer_or_on_other_images_are_refused(tmp_path, monkeypatch, changes, said):
+    settings = {
+        "title": "W",
+        "task": "cifar10",
+        "network": "resnet20",
+        "hidden": 8,
+        "layer": "layer3",
+        "images": 10_000,
+    }
+    before, after = (
+        configuration.read([ROOT / "config.yaml"], {"inherit": False, "figures": {"weight_importance": each}})
+        for each in (settings, settings | changes)
+    )
+    monkeypatch.chdir(tmp_path)
+    record = {"layer": "layer3", "images": 10_000, "relative_error": [0.1, 0.2], "activation": [1.0, 2.0]}
+    put_cells(tmp_path, "weight_importance", lambda _: {"importance.json": record}, before)
+    write.write(before, "weight_importance", Path(), Path("figures"))
+    assert list(shown.verify(before)) == []
+    if said is None:
+        write.build(after, "weight_importance", tmp_path)
+        return
+    cell = figure_cells(after, "weight_importance")[0].path
+    with pytest.raises(NernError, match=f"importance.json: {said}; run: nern importance {cell}"):
+        write.build(after, "weight_importance", tmp_path)
+    found = list(shown.verify(after))
+    assert [finding.error for finding in found] == [True] and said in found[0].message
 
 
 def small(figure):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from nern.errors import NernError
 from nern.report.figures.cells import beside, predictor_digests
 from nern.report.figures.style import COLORS
 from nern.report_settings import ImportanceFigure
@@ -13,9 +14,20 @@ HATCHES = {"lowest error": "", "highest error": "///"}
 
 
 def frame(settings: ImportanceFigure, done: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Columns group (lowest error, highest error), rank, filter, relative_error (mean over seeds), activation."""
+    """Columns group (lowest error, highest error), rank, filter, relative_error (mean over seeds), activation.
+
+    Raises:
+        NernError: a cell's filters were not weighed, or of another layer, or on another number of images.
+    """
     digests = predictor_digests(root, done["cell"].tolist())
     found = [beside(root, cell, "importance.json", sha) for cell, sha in digests.items()]
+    for cell, tested, one in zip(digests, done["test_images"], found, strict=True):
+        weighed, wanted = (one["layer"], one["images"]), (settings.layer, min(settings.images, tested))
+        if weighed != wanted:
+            raise NernError(
+                f"{root / cell}/importance.json: is of {weighed[0]} on {weighed[1]:,} images, and the figure of "
+                f"{wanted[0]} on {wanted[1]:,}; run: nern importance {cell}"
+            )
     errors = pd.DataFrame([one["relative_error"] for one in found]).mean()
     table = pd.DataFrame({"filter": errors.index, "relative_error": errors, "activation": found[0]["activation"]})
     table = table.sort_values(["relative_error", "filter"]).reset_index(drop=True)
