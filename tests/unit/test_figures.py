@@ -1,5 +1,6 @@
 """What figures show: frames by formulas and by hand. That each is drawn is for the smoke run."""
 
+import base64
 import math
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -19,6 +21,7 @@ from torch import nn
 
 from nern import config as configuration
 from nern import files
+from nern.compression import compression_settings
 from nern.config import fingerprint
 from nern.errors import NernError
 from nern.matrix import figure_cells, fit_settings, table_cells
@@ -113,19 +116,22 @@ def put_cells(root, name, beside, config=CONFIG):
                 files.write_json(root / cell.path / "fit.json", fit | {"outputs": outputs})
 
 
+def compression_of(cell, codecs):
+    """What `compress` writes, of 100 test images and 100 weights; with each codec 10 images more are wrong."""
+    points = []
+    for number, name in enumerate(codecs):
+        right = 80 + cell.seed - 10 * number
+        point = dict.fromkeys([*NUMBERS, *MORE], 0) | {"codec": name, "accuracy": right}
+        point |= {"bytes": 100 - number, "coded_bytes": 100 - number, "bits_per_weight": 8 * (100 - number) / 100}
+        points.append(point | {"hits": base64.b64encode(np.packbits(np.arange(100) < right)).decode()})
+    record = {"path": cell.path, "fingerprint": fingerprint(compression_settings(CONFIG, cell)), "points": points}
+    record |= {"learnable_parameters": 100, "test_images": 100}
+    return {"compression.json": record, "compress.json": {"seconds": dict.fromkeys(codecs, 1.0)}}
+
+
 def test_compression_is_the_mean_over_seeds(tmp_path):
-    put_cells(
-        tmp_path,
-        "meta_compression",
-        lambda cell: {
-            "compression.json": {
-                "points": [
-                    {"codec": name, "accuracy": 80.0 + cell.seed - 10 * number, "coded_bytes": 100 - number}
-                    for number, name in enumerate(CONFIG.figures.meta_compression.codecs)
-                ]
-            }
-        },
-    )
+    codecs = CONFIG.figures.meta_compression.codecs
+    put_cells(tmp_path, "meta_compression", lambda cell: compression_of(cell, codecs))
     done, note = cells.done_cells(CONFIG, "meta_compression", tmp_path)
     data = compression.frame(CONFIG, CONFIG.figures.meta_compression, done, tmp_path)
     assert data["sparsity"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
@@ -139,7 +145,7 @@ def test_compression_is_the_mean_over_seeds(tmp_path):
 
 def test_a_file_of_another_predictor_is_refused(tmp_path):
     settings = CONFIG.figures.meta_compression
-    put_cells(tmp_path, "meta_compression", lambda cell: {"compression.json": {"points": []}})
+    put_cells(tmp_path, "meta_compression", lambda cell: compression_of(cell, []))
     done, _ = cells.done_cells(CONFIG, "meta_compression", tmp_path)
     with pytest.raises(NernError, match=r"pruned-10 was not measured; add it to compression\.predictor\.codecs"):
         compression.frame(CONFIG, settings, done, tmp_path)
@@ -148,6 +154,20 @@ def test_a_file_of_another_predictor_is_refused(tmp_path):
     files.write_json(path, files.read_json(path) | {"inputs": {f"{cell}/predictor.safetensors": "1" * 64}})
     with pytest.raises(NernError, match="belongs to another predictor; run: nern compress"):
         compression.frame(CONFIG, settings, done, tmp_path)
+
+
+@pytest.mark.parametrize("change", ["codec", "predictor"])
+def test_what_was_compressed_by_other_settings_or_of_other_files_is_refused(tmp_path, change):
+    config, codecs = CONFIG, CONFIG.figures.meta_compression.codecs
+    put_cells(tmp_path, "meta_compression", lambda cell: compression_of(cell, codecs))
+    done, _ = cells.done_cells(CONFIG, "meta_compression", tmp_path)
+    if change == "codec":
+        config = CONFIG.model_copy(update={"codecs": CONFIG.codecs | {codecs[0]: CONFIG.codecs[codecs[1]]}})
+    else:
+        (tmp_path / done["cell"].iloc[0] / "predictor.safetensors").write_bytes(b"another")
+    again = rf"compression\.json: is of other settings or files; run: nern compress {done['cell'].iloc[0]}"
+    with pytest.raises(NernError, match=again):
+        compression.frame(config, config.figures.meta_compression, done, tmp_path)
 
 
 def test_without_any_cell_a_figure_is_one_sentence(tmp_path):

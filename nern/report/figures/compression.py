@@ -1,6 +1,7 @@
 """Figure 5a: accuracy and stored bytes of pruned predictors against sparsity, from what `compress` measured."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -8,9 +9,11 @@ from matplotlib.figure import Figure
 from nern.codecs.sparse import Sparse
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import COMPRESSION
+from nern.matrix import COMPRESSION, Cell
+from nern.report.cells.collect import Digests
 from nern.report.figures.cells import beside, predictor_digests
 from nern.report.figures.style import COLORS, LINES, MARKERS
+from nern.report.frontier.points import compressed
 from nern.report.statistics import mean_confidence_interval
 from nern.report_settings import PruningFigure
 
@@ -21,10 +24,11 @@ def frame(config: Config, settings: PruningFigure, done: pd.DataFrame, root: Pat
     """Columns sparsity, n, accuracy and half_width (per cent), bytes of the coded predictor (mean over seeds).
 
     Raises:
-        NernError: a codec of the figure was not measured.
+        NernError: a codec of the figure was not measured, or by other settings.
     """
     digests = predictor_digests(root, done["cell"].tolist())
-    found = {cell: beside(root, cell, COMPRESSION, sha)["points"] for cell, sha in digests.items()}
+    known = Digests(root)
+    found = {cell: _points(config, cell, sha, known) for cell, sha in digests.items()}
     rows = []
     for name in settings.codecs:
         codec = config.codecs[name]
@@ -38,6 +42,17 @@ def frame(config: Config, settings: PruningFigure, done: pd.DataFrame, root: Pat
         row = {"sparsity": codec.sparsity, "n": len(points), "accuracy": mean, "half_width": half_width}
         rows.append(row | {"bytes": sum(point["coded_bytes"] for point in points) / len(points)})
     return pd.DataFrame(rows).sort_values("sparsity", ignore_index=True)
+
+
+def _points(config: Config, cell: str, predictor_sha256: str, digests: Digests) -> list[dict[str, Any]]:
+    """What `compress` measured of a cell's predictor; NernError if that is another's, or of other settings."""
+    beside(digests.root, cell, COMPRESSION, predictor_sha256)
+    found = compressed(config, Cell.parse(cell), digests)
+    if found is None:
+        path = digests.root / cell / COMPRESSION
+        raise NernError(f"{path}: is of other settings or files; run: nern compress {cell}")
+    points: list[dict[str, Any]] = found.record["points"]
+    return points
 
 
 def draw(data: pd.DataFrame, settings: PruningFigure, note: str) -> Figure:
