@@ -41,11 +41,11 @@ from nern.report.figures import (
     write,
 )
 from nern.report.figures.style import plain_ticks
+from nern.report.frontier.points import MORE, NUMBERS
+from nern.report.verification import shown
 from nern.report_settings import EmbeddingFigure, ImportanceFigure, TableFigure
 from nern.settings import PositionalEmbedding, TableEmbedding
 from nern.stages.importance import mean_activations
-from nern.report.frontier.points import MORE, NUMBERS
-from nern.report.verification import shown
 
 ROOT = Path(__file__).parents[2]
 CONFIG = configuration.read([ROOT / "config.yaml"])
@@ -192,26 +192,6 @@ def test_importance_picks_by_the_mean_error(tmp_path):
     assert data[data["group"] == "highest error"]["activation"].tolist() == [50.0, 60.0]
 
 
-HISTORY = "iteration,phase,lr,reconstruction,output,features,test_accuracy\n"
-
-
-def test_curves_are_means_and_intervals_over_seeds(tmp_path):
-    def beside(cell):
-        rows = f"10,training,0.1,{0.1 + 0.1 * cell.seed},,,\n20,training,0.1,0.2,,,{50 + cell.seed}\n"
-        return {"history.csv": HISTORY + rows}
-
-    put_cells(tmp_path, "loss_curves", beside)
-    done, _ = cells.done_cells(CONFIG, "loss_curves", tmp_path)
-    data = curves.frame(CONFIG, CONFIG.figures.loss_curves, done, tmp_path)
-    base = data[data["variant"] == "base"].set_index(["measure", "iteration"])
-    first = base.loc["reconstruction", 10]
-    assert first["mean"] == pytest.approx(0.25) and first["n"] == 4
-    # s of 0.1, 0.2, 0.3, 0.4 is √(0.05/3)
-    assert first["half_width"] == pytest.approx(3.182446 * math.sqrt(0.05 / 3) / 2, rel=1e-6)
-    assert base.loc["test_accuracy"].index.tolist() == [20] and base.loc["test_accuracy", 20]["mean"] == 51.5
-    assert data[data["variant"] == "output-only"]["label"].unique().tolist() == ["L_KD"]
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -248,6 +228,26 @@ def test_filters_of_another_layer_or_on_other_images_are_refused(tmp_path, monke
         write.build(after, "weight_importance", tmp_path)
     found = list(shown.verify(after))
     assert [finding.error for finding in found] == [True] and said in found[0].message
+
+
+HISTORY = "iteration,phase,lr,reconstruction,output,features,test_accuracy\n"
+
+
+def test_curves_are_means_and_intervals_over_seeds(tmp_path):
+    def beside(cell):
+        rows = f"10,training,0.1,{0.1 + 0.1 * cell.seed},,,\n20,training,0.1,0.2,,,{50 + cell.seed}\n"
+        return {"history.csv": HISTORY + rows}
+
+    put_cells(tmp_path, "loss_curves", beside)
+    done, _ = cells.done_cells(CONFIG, "loss_curves", tmp_path)
+    data = curves.frame(CONFIG, CONFIG.figures.loss_curves, done, tmp_path)
+    base = data[data["variant"] == "base"].set_index(["measure", "iteration"])
+    first = base.loc["reconstruction", 10]
+    assert first["mean"] == pytest.approx(0.25) and first["n"] == 4
+    # s of 0.1, 0.2, 0.3, 0.4 is √(0.05/3)
+    assert first["half_width"] == pytest.approx(3.182446 * math.sqrt(0.05 / 3) / 2, rel=1e-6)
+    assert base.loc["test_accuracy"].index.tolist() == [20] and base.loc["test_accuracy", 20]["mean"] == 51.5
+    assert data[data["variant"] == "output-only"]["label"].unique().tolist() == ["L_KD"]
 
 
 def small(figure):
@@ -294,6 +294,37 @@ def test_regularization_knows_each_originals_factor(tmp_path):
     data = regularization.frame(CONFIG, done)
     assert sorted(set(data["lambda"])) == [0, 1e-6, 5e-6, 1e-5, 5e-5]
     assert len(data) == len(table_cells(CONFIG, "smoothness_regularization")) / 4
+
+
+def test_a_line_of_regularization_is_of_one_network_size_and_order_and_says_which(tmp_path):
+    config = small("smoothness_regularization")
+    lines = {(cell.network, cell.smoothing, cell.hidden) for cell in table_cells(config, "t")}
+    worth = dict(zip(lines, range(70, 76), strict=True))
+    originals = {"resnet20": 91.0, "resnet56": 93.0}
+    for cell in table_cells(config, "t"):
+        accuracy = worth[cell.network, cell.smoothing, cell.hidden] + 0.2 * cell.seed
+        found = {"original_accuracy": originals[cell.network], "accuracy": accuracy}
+        write_cell(tmp_path, cell, fingerprint=fingerprint(fit_settings(config, cell)), **found)
+    data, figure = write.build(config, "smoothness_regularization", tmp_path)
+    assert set(data["n"]) == {2} and len(data) == 6
+    drawn = {bar.get_label(): list(bar.lines[0].get_ydata()) for bar in figure.axes[0].containers}
+    names = {"none": "no permutation"}
+    assert drawn == {
+        f"{network}, {names.get(order, order)}, h = {hidden}": pytest.approx([accuracy + 0.1])
+        for (network, order, hidden), accuracy in worth.items()
+    }
+    drawn = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    assert [drawn[f"original, {network}"] for network in originals] == [[91.0], [93.0]]
+
+
+def test_any_number_of_lines_of_regularization_can_be_drawn_and_told_apart():
+    rows = [["n", "none", h, 0.0, 90.0, 2, 80.0, 1.0, ""] for h in range(1, 51)]
+    columns = ["network", "smoothing", "hidden", "lambda", "original", "n", "accuracy", "half_width"]
+    data = pd.DataFrame(rows, columns=[*columns, "original_fingerprint"])
+    axes = regularization.draw(data, TableFigure(title="", table="t"), "").axes[0]
+    lines = [bar.lines[0] for bar in axes.containers]
+    assert len({(line.get_color(), str(line._dash_pattern), line.get_marker()) for line in lines}) == 50
+    assert [text.get_text() for text in axes.get_legend().get_texts()][:2] == ["original", "n, h = 1"]
 
 
 class Three(nn.Module):
@@ -357,37 +388,6 @@ def test_no_two_curves_look_the_same():
         ((2.1, 2.9), {2.1, 2.2, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8, 2.9}),
     ],
 )
-def test_a_line_of_regularization_is_of_one_network_size_and_order_and_says_which(tmp_path):
-    config = small("smoothness_regularization")
-    lines = {(cell.network, cell.smoothing, cell.hidden) for cell in table_cells(config, "t")}
-    worth = dict(zip(lines, range(70, 76), strict=True))
-    originals = {"resnet20": 91.0, "resnet56": 93.0}
-    for cell in table_cells(config, "t"):
-        accuracy = worth[cell.network, cell.smoothing, cell.hidden] + 0.2 * cell.seed
-        found = {"original_accuracy": originals[cell.network], "accuracy": accuracy}
-        write_cell(tmp_path, cell, fingerprint=fingerprint(fit_settings(config, cell)), **found)
-    data, figure = write.build(config, "smoothness_regularization", tmp_path)
-    assert set(data["n"]) == {2} and len(data) == 6
-    drawn = {bar.get_label(): list(bar.lines[0].get_ydata()) for bar in figure.axes[0].containers}
-    names = {"none": "no permutation"}
-    assert drawn == {
-        f"{network}, {names.get(order, order)}, h = {hidden}": pytest.approx([accuracy + 0.1])
-        for (network, order, hidden), accuracy in worth.items()
-    }
-    drawn = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
-    assert [drawn[f"original, {network}"] for network in originals] == [[91.0], [93.0]]
-
-
-def test_any_number_of_lines_of_regularization_can_be_drawn_and_told_apart():
-    rows = [["n", "none", h, 0.0, 90.0, 2, 80.0, 1.0, ""] for h in range(1, 51)]
-    columns = ["network", "smoothing", "hidden", "lambda", "original", "n", "accuracy", "half_width"]
-    data = pd.DataFrame(rows, columns=[*columns, "original_fingerprint"])
-    axes = regularization.draw(data, TableFigure(title="", table="t"), "").axes[0]
-    lines = [bar.lines[0] for bar in axes.containers]
-    assert len({(line.get_color(), str(line._dash_pattern), line.get_marker()) for line in lines}) == 50
-    assert [text.get_text() for text in axes.get_legend().get_texts()][:2] == ["original", "n, h = 1"]
-
-
 def test_a_logarithmic_axis_has_plain_ticks_whatever_it_spans(limits, wanted):
     axes = Figure().subplots()
     axes.set_xscale("log")
@@ -436,6 +436,22 @@ def test_the_cost_of_a_variant_is_the_mean_of_its_fits(tmp_path):
     assert found["half_width"]["L_recon", "lost"] == pytest.approx(3.182446 * math.sqrt(5 / 3) / 2, rel=1e-6)
     write.write(config, "cost_tradeoff", tmp_path, tmp_path)
     assert (tmp_path / "cost_tradeoff.svg").exists() and note
+
+
+def test_the_tradeoff_has_a_line_for_each_original(tmp_path):
+    config = small("size_tradeoff")
+    for cell in table_cells(config, "t"):
+        settings = fingerprint(fit_settings(config, cell))
+        accuracy = {"resnet56": 93.0, "resnet20": 91.0 if cell.smoothing == "none" else 90.0}[cell.network]
+        write_cell(tmp_path, cell, fingerprint=settings, original_accuracy=accuracy)
+    _, figure = write.build(config, "size_tradeoff", tmp_path)
+    lines = {
+        axes.get_title(): [line.get_ydata()[0] for line in axes.lines if line.get_color() == "#000000"]
+        for axes in figure.axes
+        if axes.get_ylabel().startswith("test accuracy")
+    }
+    assert lines == {"resnet20": [91.0, 90.0], "resnet56": [93.0]}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["original", "no permutation", "in-filter"]
 
 
 @pytest.mark.parametrize("title", ["costs $5 and $6", r"$\frac$ & \$", "a\n\nb\x07", "½ 数 <b>", "_x_ ^2^ {y}"])

@@ -37,4 +37,5 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
 
 def _original(axes: Axes, data: pd.DataFrame, measure: str) -> None:
     if measure == "accuracy":
-        axes.axhline(data["original"].iloc[0], color="#000000", linewidth=0.8, label="original")
+        for number, accuracy in enumerate(data["original"].unique()):
+            axes.axhline(accuracy, color="#000000", linewidth=0.8, label="" if number else "original")
