@@ -161,13 +161,14 @@ TASK: dict[str, Any] = {
 
 AUTHORS_2023 = {"initialization": "default", "training": {"losses": {"sums_twice": True}}}
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
+RECONSTRUCTION: dict[str, Any] = {"training": {"losses": {"alpha": 0, "beta": 0}}}
 
 
 def configuration(**changes: Any) -> Config:
     """A small configuration with every task, network and variant that the tests name."""
     values = {
         "tasks": {"cifar10": TASK, "own": TASK},
-        "variants": {"base": {}, "decoupled": {"distillation": {}}, "authors-2023": AUTHORS_2023},
+        "variants": {"base": {}, "decoupled": RECONSTRUCTION | {"distillation": {}}, "authors-2023": AUTHORS_2023},
         "tables": {"t": TABLE.model_dump()},
     }
     return parse(values | changes)
@@ -578,6 +579,31 @@ class TestTable:
         ):
             text = markdown_of(frame_of(tmp_path, TABLE), TABLE, variants={"base": changes})
             assert f"base (70,000 iterations; {sentence}" in text
+
+    @pytest.mark.parametrize(
+        ("changes", "decoupled"),
+        [
+            ({}, True),
+            ({"training": {"iterations": 0, "losses": {"alpha": 0, "beta": 0}}}, False),
+            ({"training": {}}, False),
+            ({"training": {"losses": {"alpha": 0}}}, False),
+            ({"training": {}, "distillation": {"losses": {"alpha": 0, "beta": 0}}}, False),
+            ({"distillation": {"losses": {"beta": 0}}}, True),
+            ({"distillation": {"iterations": 0}}, False),
+            ({"distillation_gradient": False}, False),
+        ],
+    )
+    def test_only_a_distillation_behind_a_reconstruction_is_called_so(
+        self, tmp_path: Path, changes: dict[str, Any], decoupled: bool
+    ) -> None:
+        table = TABLE.model_copy(update={"variants": ["two"], "sizes": {"resnet20": [160]}})
+        variants = {"base": {}, "two": RECONSTRUCTION | {"distillation": {}} | changes}
+        config = configuration(variants=variants, tables={"t": table.model_dump()}, seeds=[0])
+        for cell in table_cells(config, "t"):
+            write_cell(tmp_path, cell)
+        text = render(tables.build(config, "t", collect.collect(table_cells(config, "t"), tmp_path)))[".md"]
+        phases = "reconstruction first, then a short distillation (Choi et al. 2024)" if decoupled else "two phases"
+        assert f"two (70,000 iterations; {phases}: not the paper's protocol)" in text
 
     def test_both_dimensions_get_rows(self, tmp_path: Path) -> None:
         table = TABLE.model_copy(update={"variants": ["base", "decoupled"]})

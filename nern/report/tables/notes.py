@@ -9,7 +9,7 @@ from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 from nern.report.documents import formats
 from nern.report.documents.document import Note
 from nern.report.tables.entries import Entries, Entry
-from nern.settings import Protocol, Task
+from nern.settings import Phase, Protocol, Task
 
 INSIDE = "The published value lies inside the interval."
 
@@ -17,10 +17,13 @@ INSIDE = "The published value lies inside the interval."
 def beyond(protocol: Protocol) -> str:
     """Why a protocol must not be taken for the paper's or one of its ablations; empty if it may."""
     reasons = []
-    if protocol.distillation is not None:
-        reasons.append("reconstruction first, then a short distillation (Choi et al. 2024): not the paper's protocol")
-    elif protocol.training.optimizer.name != "ranger":
-        reasons.append(f"by {protocol.training.optimizer.name.capitalize()}: not the paper's optimizer")
+    first, second = protocol.training, protocol.distillation
+    if second is not None:
+        decoupled = first.iterations > 0 and not _distills(protocol, first) and _distills(protocol, second)
+        phases = "reconstruction first, then a short distillation (Choi et al. 2024)" if decoupled else "two phases"
+        reasons.append(f"{phases}: not the paper's protocol")
+    elif first.optimizer.name != "ranger":
+        reasons.append(f"by {first.optimizer.name.capitalize()}: not the paper's optimizer")
     if protocol.embedding.kind != "positional":
         reasons.append("a learned vector for each index: not the paper's embedding")
     if protocol.activation != "relu":
@@ -29,6 +32,11 @@ def beyond(protocol: Protocol) -> str:
     if narrow := [of for of, precision in passes.items() if precision == "bfloat16"]:
         reasons.append(f"{' and '.join(narrow)} in bfloat16: not the paper's precision")
     return "; ".join(reasons)
+
+
+def _distills(protocol: Protocol, phase: Phase) -> bool:
+    """Whether any step of a phase follows a gradient through the network."""
+    return phase.iterations > 0 and protocol.distillation_gradient and max(phase.losses.alpha, phase.losses.beta) > 0
 
 
 def absence(entry: Entry) -> str:
