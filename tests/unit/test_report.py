@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.table import Table as RichTable
 
 from nern import files
 from nern.config import Config, fingerprint, parse, read
@@ -34,6 +35,7 @@ from nern.report.documents.latex import latex
 from nern.report.documents.markdown import markdown
 from nern.report.documents.render import render
 from nern.report.status import matrix as status
+from nern.report.status import watch
 from nern.report.tables import comparison, sizes
 from nern.report.tables import write as tables
 from nern.report_settings import Table
@@ -900,6 +902,31 @@ class TestStatus:
         figure = {"title": "K", "task": "own", "network": "resnet20", "hidden": 36, "variant": "base", "layer": 1}
         config = configuration(figures={"kernels": figure}, seeds=[0])
         assert "figures/kernels" in status.render(status.status(config, tmp_path)).split()
+
+
+class TestWatch:
+    def test_a_running_cell_has_the_accuracy_of_its_own_original(self, tmp_path: Path) -> None:
+        originals = {"base": {}, "smooth": {"smoothness": 1e-5}}
+        table = TABLE.model_copy(update={"variants": ["base", "other", "smooth"], "sizes": {"resnet20": [160]}})
+        table = table.model_copy(update={"smoothing": ["none"]})
+        variants = {"base": {}, "other": {"evaluate_every": 7}, "smooth": {"original": "smooth"}}
+        config = configuration(originals=originals, variants=variants, tables={"t": table.model_dump()}, seeds=[0, 1])
+        base, _, other, _, smooth, again = table_cells(config, "t")
+
+        def done(cell: Cell, **changes: Any) -> None:
+            write_cell(tmp_path, cell, fingerprint=fingerprint(fit_settings(config, cell)), **changes)
+
+        def shown(folder: str) -> str:
+            with exclusive(tmp_path / folder):
+                view = watch.view(config, tmp_path).renderables[1]
+            assert isinstance(view, RichTable) and view.row_count == 1
+            return str(next(iter(view.columns[-1].cells)))
+
+        done(base, original_accuracy=91.69)
+        assert [shown(cell.path) for cell in (other, smooth)] == ["91.69", "—"]
+        done(again, original="smooth", original_accuracy=90.5)
+        assert [shown(cell.path) for cell in (other, smooth)] == ["91.69", "90.50"]
+        assert shown("results/cifar10/resnet20/originals/smooth") == "—"
 
 
 def small_document(text: str) -> Document:

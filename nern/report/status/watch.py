@@ -17,7 +17,7 @@ from rich.text import Text
 from nern import files
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import PROGRESS, all_cells, original_of
+from nern.matrix import PROGRESS, OriginalCell, all_cells, original_of, parse_target
 from nern.report.documents.document import DASH
 from nern.report.status.matrix import ORDER, status
 from nern.terminal import say
@@ -60,7 +60,7 @@ def view(config: Config, root: Path) -> Group:
     for column in table.columns[1:]:
         column.justify = "right"
     for folder in _working(config, root):
-        table.add_row(folder.removeprefix("results/"), *_progress(root, folder), _original(frame, folder))
+        table.add_row(folder.removeprefix("results/"), *_progress(root, folder), _original(config, frame, folder))
     return Group(Text(", ".join(shown)), table)
 
 
@@ -87,8 +87,12 @@ def _progress(root: Path, folder: str) -> list[str]:
     ]
 
 
-def _original(frame: pd.DataFrame, folder: str) -> str:
-    """The accuracy of a cell's original, where any cell of the same network is done."""
-    network = "/".join(folder.split("/")[:3]) + "/"
-    known = frame[frame["cell"].str.startswith(network)]["original_accuracy"].dropna()
-    return DASH if known.empty or "/originals/" in folder else f"{known.iloc[0]:.2f}"
+def _original(config: Config, frame: pd.DataFrame, folder: str) -> str:
+    """The accuracy of a cell's original, where any cell that learns the same one is done."""
+    target = parse_target(folder)
+    if isinstance(target, OriginalCell):
+        return DASH
+    original = original_of(config, target)
+    same = frame[["task", "network", "original"]] == [original.task, original.network, original.name]
+    known = frame[same.all(axis=1)]["original_accuracy"].dropna()
+    return DASH if known.empty else f"{known.iloc[0]:.2f}"
