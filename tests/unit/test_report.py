@@ -903,6 +903,17 @@ class TestStatus:
         config = configuration(figures={"kernels": figure}, seeds=[0])
         assert "figures/kernels" in status.render(status.status(config, tmp_path)).split()
 
+    def test_a_figure_with_a_cell_of_no_table_counts_all_of_its_cells(self, tmp_path: Path) -> None:
+        figure = {"title": "F", "task": "cifar10", "network": "resnet20", "variant": "base"}
+        shared, own = figure | {"hidden": 160, "smoothing": "in-filter"}, figure | {"hidden": 36}
+        figures = {"meta_compression": own | {"codecs": ["c"]}, "weight_importance": own | {"layer": "conv1"}}
+        figures |= {"kernels": own | {"layer": 1}, "learned_embeddings": shared}
+        config = configuration(figures=figures, seeds=[0, 1, 2])
+        counts = [line.split() for line in status.render(status.status(config, tmp_path)).splitlines()[2:7]]
+        # of seeds 0 to 2 the kernels are of the first alone; the embeddings' cell is the table's
+        wanted = {"t": "12", "figures/meta_compression": "3", "figures/weight_importance": "3", "figures/kernels": "1"}
+        assert counts == [*([name, count] for name, count in wanted.items()), []]
+
 
 class TestWatch:
     def test_a_running_cell_has_the_accuracy_of_its_own_original(self, tmp_path: Path) -> None:

@@ -30,8 +30,9 @@ ORDER = (DONE, RUNNING, FAILED, OUTDATED, DAMAGED, MISSING)
 
 
 def status(config: Config, root: Path) -> pd.DataFrame:
-    """The long frame of every cell that any table needs, and in `tables` which ones those are.
+    """The long frame of every cell that any table or figure needs, and in `tables` which ones those are.
 
+    Figures are among those that have a cell that is in no table: what makes the tables makes the others, too.
     Besides those of `collect` a cell can be damaged: its files are not what a stage writes; `message` says how.
 
     Args:
@@ -57,9 +58,11 @@ def status(config: Config, root: Path) -> pd.DataFrame:
     for name in config.tables:
         for cell in table_cells(config, name):
             tables.setdefault(cell.path, []).append(name)
+    of_tables = set(tables)
     for name in figure_names(config):
-        for cell in figure_cells(config, name):
-            tables.setdefault(cell.path, [f"figures/{name}"])
+        paths = [cell.path for cell in figure_cells(config, name)]
+        for path in paths if not of_tables.issuperset(paths) else []:
+            tables.setdefault(path, []).append(f"figures/{name}")
     frame["tables"] = [", ".join(tables[cell]) for cell in frame["cell"]]
     return frame
 
