@@ -1,5 +1,8 @@
 """What tables and figures are made of. The Snakefile asks, so nothing heavy is imported."""
 
+from pathlib import Path
+
+from nern import files
 from nern.config import Config, fingerprint
 from nern.matrix import (
     COMPUTED_TABLES,
@@ -12,18 +15,22 @@ from nern.matrix import (
     table_of,
     task_of,
 )
+from nern.report import published
 from nern.report.comparable import comparable_cells
 from nern.report.published import loss_cells
 from nern.report_settings import CellsFigure, Frontier, TableFigure
 from nern.settings import Settings
 
+_PUBLISHED = Path(published.__file__).with_suffix(".csv")
+
 
 class _Shown(Settings):
-    """What is shown besides the numbers of cells: settings, and what the data are called."""
+    """What is shown besides the numbers of cells: settings, what the data are called, and published figures."""
 
     settings: list[dict[str, object]]
     title: str = ""
     note: str = ""
+    published_sha256: str = ""
 
 
 def table_inputs(config: Config, name: str) -> list[str]:
@@ -44,11 +51,15 @@ def metrics_of(cells: list[Cell]) -> list[str]:
 
 def table_fingerprint(config: Config, name: str) -> str:
     """Of all that a table shows besides its cells; NernError with the known names if there is none."""
-    if name in COMPUTED_TABLES:
+    if name == "conv_sizes":
         return ""
+    known = "" if name.startswith(FRONTIER) else files.sha256(_PUBLISHED)
+    if name in COMPUTED_TABLES:
+        return fingerprint(_Shown(settings=[], published_sha256=known))
     table = frontier_of(config, name) if name.startswith(FRONTIER) else table_of(config, name)
     task = task_of(config, table.task)
-    return fingerprint(_Shown(settings=[table.model_dump()], title=task.title, note=task.note))
+    settings = [table.model_dump()]
+    return fingerprint(_Shown(settings=settings, title=task.title, note=task.note, published_sha256=known))
 
 
 def figure_fingerprint(config: Config, name: str) -> str:

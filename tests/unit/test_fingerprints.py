@@ -11,6 +11,7 @@ import pytest
 from nern.compression import compression_settings
 from nern.config import Config, fingerprint, parse, read
 from nern.matrix import (
+    COMPUTED_TABLES,
     Cell,
     FitSettings,
     OriginalCell,
@@ -21,6 +22,7 @@ from nern.matrix import (
     original_settings,
     permutation_settings,
 )
+from nern.report import inputs
 from nern.report.inputs import figure_fingerprint, table_fingerprint
 from nern.settings import Protocol, Settings
 
@@ -385,6 +387,22 @@ def test_what_is_shown_is_made_anew_when_its_words_change(path, value, tables, f
     names = before.figures.names
     assert {n for n in names if figure_fingerprint(before, n) != figure_fingerprint(after, n)} == figures
     assert figure_cells(before, "kernels") == figure_cells(after, "kernels")
+
+
+def test_what_shows_published_figures_is_made_anew_when_one_is_corrected(tmp_path, monkeypatch):
+    config = parse(VALUES)
+    names = ["t", "frontier_t", *COMPUTED_TABLES]
+
+    def shown():
+        figures = {f"figures/{name}": figure_fingerprint(config, name) for name in config.figures.names}
+        return {name: table_fingerprint(config, name) for name in names} | figures
+
+    before = shown()
+    corrected = tmp_path / "published.csv"
+    corrected.write_text(inputs._PUBLISHED.read_text().replace("90.85", "90.86", 1))
+    monkeypatch.setattr(inputs, "_PUBLISHED", corrected)
+    after = shown()
+    assert {name for name in before if before[name] != after[name]} == {"t", "permutation_overhead", "summary"}
 
 
 @pytest.mark.parametrize(

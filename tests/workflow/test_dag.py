@@ -168,6 +168,7 @@ def test_settings_of_the_command_line_come_last(made, tmp_path):
         ("method/losses.py", "FEATURE_EPSILON = 1e-3", "FEATURE_EPSILON = 2e-3", {"fit": 6, "evaluate": 6, "table": 1}),
         ("method/losses.py", "The three losses", "Three losses", {}),
         ("cli.py", "return 2", "return 3", {}),
+        ("report/published.csv", "90.85", "90.86", {"table": 1}),
     ],
 )
 def test_an_edited_module_reruns_the_stages_that_use_it(run, module, old, new, wanted):
