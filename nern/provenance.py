@@ -30,13 +30,19 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def git_commit() -> str:
-    """The commit of the checkout that this package lies in, `-dirty` if its code has changes, or `unknown`."""
-    command = ["git", "-C", str(_PACKAGE), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """The commit of the checkout that this package belongs to, `-dirty` if its code has changes, or `unknown`."""
+    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)  # it may lie in another repository, untracked
+    return (tracked and _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")) or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    """What git says in the package's folder; empty if it has no answer."""
+    command = ["git", "-C", str(_PACKAGE), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, encoding="ascii", errors="replace", timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def processor() -> str:

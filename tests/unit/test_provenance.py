@@ -1,9 +1,39 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
 from nern import provenance, seeding
 
 
 def test_versions_name_what_touches_a_number():
     assert {"python", "torch", "nern", "ranger-adabelief"} <= provenance.versions().keys()
     assert "not installed" not in provenance.versions().values()
+
+
+def git(folder, *arguments):
+    who = ["-c", "user.name=n", "-c", "user.email=n@example.org", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", "-C", folder, *who, *arguments], capture_output=True, encoding="utf-8", check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_a_commit_is_that_of_the_repository_that_has_the_code(tmp_path, monkeypatch):
+    commit = provenance.git_commit.__wrapped__  # without its cache
+    package = tmp_path / "inner" / "nern"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(provenance, "_PACKAGE", package)
+    shutil.copy(Path(provenance.__file__), package)
+    assert commit() == "unknown"
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "another project")
+    assert commit() == "unknown"
+    git(tmp_path, "add", "inner")
+    git(tmp_path, "commit", "--quiet", "--message", "this project")
+    assert commit() == git(tmp_path, "rev-parse", "HEAD")
+    (package / "provenance.py").write_text("")
+    assert commit() == git(tmp_path, "rev-parse", "HEAD") + "-dirty"
 
 
 def test_streams_are_named_by_seed_purpose_and_step():
