@@ -4,6 +4,7 @@ The golden files under tests/golden are written anew by: NERN_RENEW_GOLDEN=1 pyt
 """
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -606,6 +607,23 @@ class TestTable:
         text = render(tables.build(config, "t", collect.collect(table_cells(config, "t"), tmp_path)))[".md"]
         phases = "reconstruction first, then a short distillation (Choi et al. 2024)" if decoupled else "two phases"
         assert f"two (70,000 iterations; {phases}: not the paper's protocol)" in text
+
+    @pytest.mark.parametrize("columns", ["variant", "smoothing"])
+    def test_a_variant_may_be_called_as_a_smoothing_mode_is(self, tmp_path: Path, columns: str) -> None:
+        table = TABLE.model_copy(update={"variants": ["base", "none"], "smoothing": ["in-filter", "none"]})
+        table = table.model_copy(update={"columns": columns, "sizes": {"resnet20": [160]}, "labels": {"base": "B"}})
+        config = configuration(variants={"base": {}, "none": {}}, tables={"t": table.model_dump()}, seeds=[0, 1])
+        cells = table_cells(config, "t")
+        for cell in cells:
+            write_cell(tmp_path, cell)
+        headline, details, compared = tables.build(config, "t", collect.collect(cells, tmp_path)).grids
+        orders, variants = ["in-filter", "no permutation"], ["B", "none"]
+        groups, lines = (variants, orders) if columns == "variant" else (orders, variants)
+        assert list(dict.fromkeys(column.group for column in headline.columns if column.group)) == groups
+        other = [column.name for column in headline.columns].index("Smoothing" if columns == "variant" else "Variant")
+        assert [row[other].value for row in headline.rows] == lines
+        assert {(row[2].value, row[3].value) for row in details.rows} == set(itertools.product(orders, variants))
+        assert [row[0].value for row in compared.rows] == [f"{groups[1]} against {groups[0]}"]
 
     def test_both_dimensions_get_rows(self, tmp_path: Path) -> None:
         table = TABLE.model_copy(update={"variants": ["base", "decoupled"]})

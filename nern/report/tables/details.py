@@ -61,8 +61,11 @@ def grid(frame: pd.DataFrame, entries: Entries) -> Grid:
     return Grid("Beside the headline: best-on-test, agreement, weights and bytes", columns, rows, notes, keys=2)
 
 
-def _row(entry: Entry, several: list[str], top5: bool, every: list[float], names: dict[str, str]) -> list[str]:
-    row = [entry.network, str(entry.hidden), *(names.get(text, text) for text in (getattr(entry, n) for n in several))]
+def _row(
+    entry: Entry, several: list[str], top5: bool, every: list[float], names: dict[str, dict[str, str]]
+) -> list[str]:
+    shown = {name: str(getattr(entry, name)) for name in several}
+    row = [entry.network, str(entry.hidden), *(names[name].get(text, text) for name, text in shown.items())]
     row.append(formats.interval(*entry.interval("best_on_test_accuracy")))
     if top5:
         row.append(formats.interval(*entry.interval("top5_accuracy")))

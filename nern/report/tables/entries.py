@@ -68,8 +68,8 @@ class Entries:
         self.comparable = comparable
         self.by_variant = table.columns == "variant"
         self.groups: list[str] = list(table.variants if self.by_variant else table.smoothing)
-        self.names = NAMES | dict(table.labels)
-        self.titles = {group: self.names.get(group, group) for group in self.groups}
+        self.names = {"smoothing": NAMES, "variant": dict(table.labels)}
+        self.titles = {group: self.names[table.columns].get(group, group) for group in self.groups}
         others: list[str] = list(table.smoothing if self.by_variant else table.variants)
         self.lines = [(network, h, other) for network, sizes in table.sizes.items() for h in sizes for other in others]
         self.several_others = len(others) > 1

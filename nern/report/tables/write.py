@@ -123,7 +123,7 @@ class _Headline:
         if not self.own_original:
             row.append(formats.distinct(done["original_accuracy"].tolist(), 2))
         if self.entries.several_others:
-            row.append(self.entries.names.get(other, other))
+            row.append(self.entries.names["smoothing" if self.entries.by_variant else "variant"].get(other, other))
         texts = [Text(value) for value in row]
         for group in self.entries.groups:
             texts += self._entry(self.entries[line, group], self.published[group])
