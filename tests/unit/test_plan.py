@@ -35,6 +35,14 @@ def test_the_paper_states_no_hours_for_another_task():
     assert frame.loc["digits", "fits"] == len(table_cells(demo, "digits"))
     line = next(line for line in plan.render(plan.plan(demo)).splitlines() if line.startswith("| digits"))
     assert line.endswith(" — |")
+    tables = {"cifar10": CONFIG.tables["cifar10"].model_dump()}
+    both = configuration.read([ROOT / "config.yaml", ROOT / "workflow/config/demo.yaml"], {"tables": tables})
+    lines = plan.render(plan.plan(both)).splitlines()[2:]
+    assert [line.split("|")[-2].strip() for line in lines] == ["—", "72–216", "—"]
+    tables |= {"cifar100": CONFIG.tables["cifar100_complete"].model_dump()}
+    known = configuration.read([ROOT / "config.yaml"], {"inherit": False, "tables": tables})
+    # 72 fits of CIFAR-10 and 36 of CIFAR-100, of 1 to 3 hours each
+    assert plan.render(plan.plan(known)).splitlines()[-1].split()[-2] == "108–324"
 
 
 TWO_PROCESSORS = """\
@@ -73,6 +81,37 @@ def test_variants_whose_16_bits_save_nothing_here_are_named(cpuinfo, multiplies,
     assert plan.useless_bfloat16(CONFIG) == ""
     of_a_task = configuration.read(files[:1], {"tasks": {"cifar10": {"protocol": {"precision": "bfloat16"}}}})
     assert ("base, " in plan.useless_bfloat16(of_a_task)) is (multiplies is False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "paths"),
+    [
+        ({"original": {"precision": "bfloat16"}}, ["resnet20/originals/base", "resnet56/originals/base"]),
+        ({"originals": {"base": {"precision": "bfloat16"}}}, ["resnet20/originals/base", "resnet56/originals/base"]),
+        (
+            {"tasks": {"cifar10": {"networks": {"resnet56": {"original": {"precision": "bfloat16"}}}}}},
+            ["resnet56/originals/base"],
+        ),
+        ({"original": {"precision": "bfloat16"}, "originals": {"base": {"weights": "/x.pt"}}}, []),  # not trained
+        ({"originals": {"smooth-1e-6": {"precision": "bfloat16"}}}, []),  # in no table
+    ],
+)
+def test_originals_that_train_in_16_bits_for_nothing_are_named(changes, paths, monkeypatch):
+    monkeypatch.setattr(plan, "multiplies_bfloat16", lambda: False)
+    table = {"cifar10": CONFIG.tables["cifar10"].model_dump()}
+    config = configuration.read([ROOT / "config.yaml"], {"inherit": False, "tables": table} | changes)
+    found = plan.useless_bfloat16(config)
+    names = ", ".join(f"results/cifar10/{path}" for path in paths)
+    assert bool(found) == bool(paths) and f"{names} train" in f"{found} train"
+    assert "predictor_precision" not in found
+
+
+def test_what_is_distilled_in_16_bits_while_coded_is_named_too(monkeypatch):
+    monkeypatch.setattr(plan, "multiplies_bfloat16", lambda: False)
+    changes = {"compression": {"variant": "decoupled-bfloat16"}}
+    assert "It is in decoupled-bfloat16; " in plan.useless_bfloat16(configuration.read([ROOT / "config.yaml"], changes))
+    changes["compression"] |= {side: {"distilled": []} for side in ("original", "predictor")}
+    assert plan.useless_bfloat16(configuration.read([ROOT / "config.yaml"], changes)) == ""
 
 
 def test_the_first_processor_counts(tmp_path, monkeypatch):

@@ -1,17 +1,27 @@
 """What the matrix costs: cells of each task, and GPU hours at the speed that the paper states."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from nern.config import Config
-from nern.matrix import all_cells, names_of, original_of, protocol_of
+from nern.matrix import (
+    FRONTIER,
+    all_cells,
+    frontier_cells,
+    names_of,
+    original_of,
+    original_settings,
+    protocol_of,
+)
 from nern.provenance import multiplies_bfloat16
 from nern.report import published
 from nern.report.documents.document import DASH, Column, Grid, Text
 from nern.report.documents.markdown import pipe_table
 
+BFLOAT16 = "bfloat16"
 COLUMNS = ("task", "originals", "permutations", "fits", "hours_low", "hours_high")
 
 
@@ -37,33 +47,45 @@ def render(frame: pd.DataFrame) -> str:
     counts = ["originals", "permutations", "fits"]
     lines = [[row.task, *(f"{getattr(row, name):,}" for name in counts), _hours(row)] for row in frame.itertuples()]
     if len(frame) > 1:
-        lines.append(["all", *(f"{frame[name].sum():,}" for name in counts), _hours(frame.dropna().sum())])
+        hours = frame[["hours_low", "hours_high"]].sum(skipna=False)  # a sum of some tasks' hours is none of all fits
+        lines.append(["all", *(f"{frame[name].sum():,}" for name in counts), _hours(hours)])
     columns = [Column("Task", numeric=False), *(Column(name.capitalize()) for name in counts)]
     columns.append(Column("GPU hours at the paper's speed (RTX 3090)"))
     return pipe_table(Grid("", columns, [[Text(value) for value in line] for line in lines], []))
 
 
 def useless_bfloat16(config: Config) -> str:
-    """A sentence on the variants whose 16 bits save no time on this processor; empty if there are none.
+    """What says which variants' and originals' 16 bits save no time on this processor; empty if there are none.
 
     That is known of processors alone. What a GPU does is not asked: that takes torch, and a plan is for a look.
     """
     if config.execution.device.startswith("cuda") or multiplies_bfloat16() is not False:
         return ""
-    variants = []
-    for cell in {(cell.task, cell.network, cell.variant): cell for cell in all_cells(config)}.values():
+    cells, variants = all_cells(config), []
+    originals = dict.fromkeys(original_of(config, cell) for cell in cells)
+    if config.compression.original.distilled or config.compression.predictor.distilled:
+        compressed = [cell for name in config.frontiers for cell in frontier_cells(config, f"{FRONTIER}{name}")]
+        cells += [replace(cell, variant=config.compression.variant) for cell in compressed]
+    for cell in {(cell.task, cell.network, cell.variant): cell for cell in cells}.values():
         protocol = protocol_of(config, cell)
-        if "bfloat16" in (protocol.precision, protocol.predictor_precision):
+        if BFLOAT16 in (protocol.precision, protocol.predictor_precision):
             variants.append(cell.variant)
-    if not variants:
-        return ""
-    return (
-        "This processor multiplies no 16-bit floats: bfloat16 saves no time on it (docs/performance.md). It is in "
-        f"{names_of(dict.fromkeys(variants))}; a variant that extends one of them does without by "
-        "precision: float32 and predictor_precision: float32."
-    )
+    sentences = []
+    if variants:
+        sentences.append(
+            f"It is in {names_of(dict.fromkeys(variants))}; a variant that extends one of them does without by "
+            "precision: float32 and predictor_precision: float32."
+        )
+    trained = [each.path for each in originals if original_settings(config, each).recipe.precision == BFLOAT16]
+    if trained:
+        sentences.append(
+            f"{names_of(trained)} {'train' if len(trained) > 1 else 'trains'} in it; a recipe does without by "
+            "precision: float32."
+        )
+    start = "This processor multiplies no 16-bit floats: bfloat16 saves no time on it (docs/performance.md)."
+    return " ".join([start, *sentences]) if sentences else ""
 
 
 def _hours(row: Any) -> str:
     low, high = float(row.hours_low), float(row.hours_high)
-    return DASH if math.isnan(low) or high == 0 else f"{low:,.0f}–{high:,.0f}"
+    return DASH if math.isnan(low) else f"{low:,.0f}–{high:,.0f}"
