@@ -12,6 +12,7 @@ from nern import files
 from nern.matrix import all_cells
 from nern.report.cells import collect
 from nern.report.cells import page as cells_page
+from nern.report.documents.document import Column, Document, Grid, Text
 from nern.report.documents.html import html
 from nern.report.frontier import table as frontier
 
@@ -117,6 +118,17 @@ def test_numbers_with_a_note_are_sorted_by_the_number_and_dashes_come_last(brows
     assert column(browser, "difference") == ["−0.30", "+0.65a"]
     click(browser, "difference")
     assert column(browser, "difference") == ["+0.65a", "−0.30"]
+
+
+def test_what_is_told_to_be_smaller_is_sorted_by_the_number_that_it_is_smaller_than(browser, tmp_path):
+    values = ["0.125", "< 0.001 (drawn)", "—", "0.004", "−0.500"]
+    grid = Grid("T", [Column("p")], [[Text(value)] for value in values], [])
+    files.write_text(tmp_path / "p.html", html(Document("p", "T", [grid])))
+    opened(browser, tmp_path / "p.html")
+    sorted_up = ["−0.500", "< 0.001 (drawn)", "0.004", "0.125"]
+    for wanted in (sorted_up, sorted_up[::-1]):
+        click(browser, "p")
+        assert column(browser, "p") == [*wanted, "—"]
 
 
 def test_the_filters_leave_what_has_all_that_is_chosen(browser, pages):

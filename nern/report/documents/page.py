@@ -56,11 +56,12 @@ th[aria-sort=descending]::after { content: " ▼"; }
 """
 
 SCRIPT = """
-// A click on a column's name sorts by it; what is no number comes last.
+// A click on a column's name sorts by it; what is no number comes last, "< 0.001" as 0.001.
 for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   const text = (row, at) => row.cells[at].firstChild ? row.cells[at].firstChild.textContent : "";
-  const number = (row, at) => parseFloat(text(row, at).replace("\\u2212", "-").replaceAll(",", ""));
+  const plain = (row, at) => text(row, at).replace("\\u2212", "-").replace("< ", "").replaceAll(",", "");
+  const number = (row, at) => parseFloat(plain(row, at));
   heads.forEach((head, at) => {
     head.tabIndex = 0;
     head.title = "sort by " + head.textContent;
