@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from nern.matrix import network_steps
 from nern.report import published
 from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 from nern.report.documents import formats
 from nern.report.documents.document import Note
 from nern.report.tables.entries import Entries, Entry
-from nern.settings import Phase, Protocol, Task
+from nern.settings import Protocol, Task
 
 INSIDE = "The published value lies inside the interval."
 
@@ -19,7 +20,7 @@ def beyond(protocol: Protocol) -> str:
     reasons = []
     first, second = protocol.training, protocol.distillation
     if second is not None:
-        decoupled = first.iterations > 0 and not _distills(protocol, first) and _distills(protocol, second)
+        decoupled = first.iterations > 0 and not network_steps(protocol, first) and network_steps(protocol, second) > 0
         phases = "reconstruction first, then a short distillation (Choi et al. 2024)" if decoupled else "two phases"
         reasons.append(f"{phases}: not the paper's protocol")
     elif first.optimizer.name != "ranger":
@@ -32,11 +33,6 @@ def beyond(protocol: Protocol) -> str:
     if narrow := [of for of, precision in passes.items() if precision == "bfloat16"]:
         reasons.append(f"{' and '.join(narrow)} in bfloat16: not the paper's precision")
     return "; ".join(reasons)
-
-
-def _distills(protocol: Protocol, phase: Phase) -> bool:
-    """Whether any step of a phase follows a gradient through the network."""
-    return phase.iterations > 0 and protocol.distillation_gradient and max(phase.losses.alpha, phase.losses.beta) > 0
 
 
 def absence(entry: Entry) -> str:
