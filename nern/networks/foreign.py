@@ -35,15 +35,15 @@ def what_it_is(path: Path) -> str:
         return "a tar archive; unpack it"
     if head.isascii() and b"\0" not in head:
         return "a text; give the path of a checkpoint"
-    return "truncated or no checkpoint; fetch it again"
+    return "damaged, truncated or no checkpoint; fetch it again"
 
 
 def _archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return "truncated; fetch it again"
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):  # of its list of parts
+        return "truncated or damaged; fetch it again"
     ends = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in ends and any("/code/" in name for name in names):
         return "a TorchScript archive, which is code; save the state_dict() of torch.jit.load(FILE)"

@@ -3,6 +3,7 @@ import io
 import json
 import logging
 import os
+import random
 import tarfile
 import zipfile
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nern.errors import NernError
 from nern.networks.cifar_resnet import CifarResNet
@@ -56,6 +59,25 @@ class Harmful:
 def truncated(path):
     torch.save(small().state_dict(), path)
     path.write_bytes(path.read_bytes()[:2000])
+
+
+def flipped(path):
+    torch.save(small().state_dict(), path)
+    content = bytearray(path.read_bytes())
+    content[content.index(small().fc.weight.detach().numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+
+
+def flipped_in_the_old_format(path):
+    torch.save({"weight": torch.ones(2, 3)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    place = content.rindex(b"q\x01a.") - 1  # the last digit of a tensor's key in the list of all of them
+    path.write_bytes(content[:place] + b"x" + content[place + 1 :])
+
+
+def flipped_in_the_list_of_parts(path):
+    torch.save(small().state_dict(), path)
+    path.write_bytes(path.read_bytes().replace(b"PK\1\2\0\0\0\0", b"PK\1\2\0\0\x80\0"))
 
 
 class Network(torch.nn.Module):
@@ -110,6 +132,9 @@ NO_CHECKPOINTS = {
     "zeros": (lambda path: path.write_bytes(bytes(5000)), "truncated or no checkpoint"),
     "chance": (lambda path: path.write_bytes(os.urandom(3000)), "truncated or no checkpoint"),
     "a truncated checkpoint": (truncated, "truncated"),
+    "a checkpoint with a flipped bit": (flipped, r"is damaged \(Bad CRC-32 .*\); fetch it again"),
+    "a flipped bit in the old format": (flipped_in_the_old_format, "is damaged.*; fetch it again"),
+    "a flipped bit in the list of parts": (flipped_in_the_list_of_parts, "damaged; fetch it again"),
 }  # fmt: skip
 
 
@@ -131,6 +156,35 @@ def test_a_checkpoint_is_known_by_its_content_whatever_its_name(tmp_path, suffix
     path = tmp_path / f"weights{suffix}"
     (safetensors.torch.save_file if is_safetensors else torch.save)({"weight": torch.ones(2, 3)}, path)
     assert read_state_dict(path).keys() == {"weight"}
+
+
+def test_a_checkpoint_whose_sums_torch_did_not_compute_is_read(tmp_path):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"weight": torch.ones(2, 3)}, tmp_path / "weights.pt")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert zipfile.ZipFile(tmp_path / "weights.pt").testzip()
+    assert torch.equal(read_state_dict(tmp_path / "weights.pt")["weight"], torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_any_damage_is_a_sentence_and_in_a_zip_archive_it_is_found(tmp_path_factory, as_zip, seed, count):
+    path, tensors = tmp_path_factory.getbasetemp() / "damaged.pt", {"weight": torch.ones(2, 3)}
+    torch.save(tensors | {"bias": torch.ones(2)}, path, _use_new_zipfile_serialization=as_zip)
+    content, source = bytearray(path.read_bytes()), random.Random(seed)
+    for _ in range(count):
+        content[source.randrange(len(content))] ^= 1 << source.randrange(8)
+    path.write_bytes(content)
+    try:
+        found = read_state_dict(path)
+    except NernError as error:
+        assert "\n" not in str(error)
+    else:
+        assert not as_zip or torch.equal(found["weight"], tensors["weight"])  # it was padding
 
 
 WRITERS = {
