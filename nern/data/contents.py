@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from nern import files
 from nern.config import Config, expand
@@ -33,11 +33,43 @@ Named = list[tuple[bytes, bytes]]
 
 
 def class_files(root: bytes, name: bytes) -> Iterator[bytes]:
-    """The images of one class of a split, relative to the split's folder, in no order. Hidden files are passed over."""
-    for parent, _, names in os.walk(root + b"/" + name, followlinks=True):
+    """The images of one class of a split, relative to the split's folder, in no order.
+
+    What is hidden is passed over. Links are followed, but into no folder twice, nor into one that the class lies in.
+
+    Raises:
+        NernError: a folder in it cannot be listed, or a link leads nowhere.
+    """
+    top = root + b"/" + name
+    seen = {_identity(os.fsencode(above)) for above in Path(os.fsdecode(top)).resolve().parents}
+    for parent, folders, names in os.walk(top, followlinks=True, onerror=_refuse):
+        here = _identity(parent)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        # sorted, so that of two ways to one folder the same counts everywhere
+        folders[:] = sorted(folder for folder in folders if not folder.startswith(b"."))
         for file in names:
-            if file.lower().endswith(_ENDINGS) and not file.startswith(b"."):
-                yield os.path.join(parent, file)[len(root) + 1 :]  # noqa: PTH118 - a Path a file would take 10 s
+            path = os.path.join(parent, file)  # noqa: PTH118 - a Path a file would take 10 s
+            if file.startswith(b"."):
+                continue
+            if file.lower().endswith(_ENDINGS):
+                yield path[len(root) + 1 :]
+            elif os.path.islink(path):  # noqa: PTH114 - perhaps to a folder of images that is not there
+                _stat(path)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    """What os.walk would pass over without a word."""
+    place = os.fsdecode(error.filename)
+    raise NernError(f"{place}: cannot be listed ({error.strerror}); let it be read, or remove it") from None
+
+
+def _identity(folder: bytes) -> tuple[int, int]:
+    """The same for all ways that lead to a folder."""
+    found = _stat(folder)
+    return found.st_dev, found.st_ino
 
 
 def places(images: ParquetImages | FolderImages, split: Split) -> list[Path]:

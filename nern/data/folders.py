@@ -62,10 +62,10 @@ def list_classes(root: Path, where: str) -> list[str]:
 
 
 def list_folder(root: Path, where: str) -> Listing:
-    """List a split. Hidden entries and files that are no images are passed over; links are followed.
+    """List a split. Hidden entries and files that are no images are passed over; links are followed, but in no circle.
 
     Raises:
-        NernError: the folder is missing or has no classes, or a class has no images.
+        NernError: the folder is missing or has no classes, or a class has no images or a folder that cannot be listed.
     """
     classes = list_classes(root, where)
     files: list[bytes] = []

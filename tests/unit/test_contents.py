@@ -1,5 +1,6 @@
 """A user's files count by content: dates, places and copies do not, and no change of a byte is passed over."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -99,6 +100,11 @@ def test_a_change_is_seen_whatever_the_dates_say(what, change, monkeypatch):
         ("touched", settle, set()),
         ("no image", lambda: Path("train/a/notes.txt").write_text(""), set()),
         ("hidden", lambda: Path("train/a/.0.png").write_text(""), set()),
+        ("in a hidden folder", lambda: shutil.copytree("test/a", "train/b/x/.ipynb_checkpoints"), set()),
+        ("a link to its own folder", lambda: Path("train/a/loop").symlink_to("."), set()),
+        ("a link to what it lies in", lambda: Path("train/b/x/loop").symlink_to("../.."), set()),
+        ("a second way to a folder", lambda: Path("train/b/y").symlink_to("x"), set()),
+        ("a link to another folder", lambda: Path("train/b/y").symlink_to("../../test"), FOLDER),
         ("added", lambda: Path("train/a/7.png").write_text(""), FOLDER),
         ("removed", lambda: Path("train/a/1.png").unlink(), FOLDER),
         ("renamed", lambda: Path("train/a/1.png").rename("train/a/4.png"), FOLDER),
@@ -164,6 +170,26 @@ def test_of_very_many_files_names_and_sizes_count(monkeypatch):
 def test_an_image_that_cannot_be_read_is_a_sentence():
     Path("train/a/9.png").symlink_to("nowhere")
     with pytest.raises(NernError, match=r"9\.png: cannot be read .*mend or remove it"):
+        digests()
+
+
+@pytest.mark.parametrize("place", ["train/a", "train/b/x"])
+def test_a_folder_of_a_class_that_cannot_be_listed_is_a_sentence(monkeypatch, place):
+    scandir = os.scandir
+
+    def denied(path):  # root may list any folder
+        if os.fsdecode(path) == place:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(NernError, match=f"{place}: cannot be listed .Permission denied.; let it be read, or remove it"):
+        digests()
+
+
+def test_a_link_to_a_folder_that_is_not_there_is_a_sentence():
+    Path("train/a/more").symlink_to("/no/such/disk")
+    with pytest.raises(NernError, match=r"train/a/more: cannot be read .*mend or remove it"):
         digests()
 
 
