@@ -1,6 +1,7 @@
 """Images in parquet files, in the layout of the Hugging Face hub: a column of encoded images, a column of labels."""
 
 import contextlib
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,11 @@ def read_parquet(images: ParquetImages, where: str, channels: int) -> Splits:
     """Both splits, each the concatenation of its files in the configuration's order.
 
     Raises:
-        NernError: a file or a column is missing, or an image (named by its row) cannot be used.
+        NernError: a file or a column is missing, an image (named by its row) cannot be used, or files number the
+            classes in different ways.
     """
     check_channels(channels, where)
+    label_names(images, where)
     splits: Splits = {}
     for split in SPLITS:
         paths = images.train if split == "train" else images.test
@@ -39,8 +42,31 @@ def read_parquet(images: ParquetImages, where: str, channels: int) -> Splits:
     return splits
 
 
-def label_names(path: Path, column: str, where: str) -> list[str]:
-    """The names that the Hugging Face hub keeps in a file's schema for a column of labels; empty if there are none."""
+def label_names(images: ParquetImages, where: str) -> list[str]:
+    """The names of the classes, which the Hugging Face hub keeps in a file's schema; empty if no file has them.
+
+    Raises:
+        NernError: a file cannot be read, or two number the classes in different ways.
+    """
+    found: list[str] = []
+    of = Path()
+    for split in SPLITS:
+        for entry in images.train if split == "train" else images.test:
+            path = expand(entry, f"{where}.{split}")
+            names = _names_in(path, images.label_column, f"{where}.{split}")
+            if found and names and names != found:
+                pairs = enumerate(itertools.zip_longest(names, found, fillvalue="nothing"))
+                number, (theirs, ours) = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
+                raise NernError(
+                    f"{where}.{split}: {path}: its class {number} is {theirs!r}, but that of {of} is {ours!r}; "
+                    "number the classes alike in all files"
+                )
+            if not found:
+                found, of = names, path
+    return found
+
+
+def _names_in(path: Path, column: str, where: str) -> list[str]:
     with _opened(path, where) as file:
         try:
             feature = json.loads((file.schema_arrow.metadata or {})[b"huggingface"])["info"]["features"][column]

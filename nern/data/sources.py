@@ -49,7 +49,7 @@ def class_names(images: Images, where: str) -> list[str]:
     if isinstance(images, ParquetImages):
         from nern.data.parquet import label_names
 
-        return label_names(expand(images.train[0], f"{where}.train"), images.label_column, f"{where}.train")
+        return label_names(images, where)
     if isinstance(images, FolderImages):
         from nern.data.folders import list_classes
 

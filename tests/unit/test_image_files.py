@@ -268,10 +268,36 @@ def test_classes_named_by_numbers_have_the_order_of_text_and_that_is_said(
     assert len(warnings) == bool(said) and all(said in warning for warning in warnings)
 
 
+def write_named(path, names):
+    """Three images in a file of the hub, which names the classes of its labels."""
+    features = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
+    pq.write_table(table().replace_schema_metadata({"huggingface": json.dumps(features)}), path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "names", "sentence"),
+    [
+        ("c", ["dog", "cat", "eel"], r"x\.test: c\.parquet: its class 0 is 'dog', but that of a\.parquet is 'cat'"),
+        ("b", ["cat", "eel", "dog"], r"x\.train: b\.parquet: its class 1 is 'eel', but that of a\.parquet is 'dog'"),
+        ("c", ["cat", "dog"], "its class 2 is 'nothing', but that of .* is 'eel'"),
+        ("b", ["cat", "dog", "eel", "fly"], "its class 3 is 'fly', but that of .* is 'nothing'; number the classes"),
+    ],
+)
+@pytest.mark.parametrize("reader", [read_source, class_names])
+def test_files_that_number_the_classes_in_different_ways_are_refused(
+    reader, changed, names, sentence, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in "abc":
+        write_named(f"{name}.parquet", names if name == changed else ["cat", "dog", "eel"])
+    images = ParquetImages(source="parquet", train=["a.parquet", "b.parquet"], test=["c.parquet"])
+    with pytest.raises(NernError, match=sentence):
+        reader(images, "x")
+
+
 def test_the_names_of_classes_are_those_of_the_hub_or_of_the_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    features = '{"info": {"features": {"label": {"names": ["cat", "dog", "eel"], "_type": "ClassLabel"}}}}'
-    pq.write_table(table().replace_schema_metadata({"huggingface": features}), "named.parquet")
+    write_named("named.parquet", ["cat", "dog", "eel"])
     pq.write_table(table(), "plain.parquet")
     for name, wanted in (("named", ["cat", "dog", "eel"]), ("plain", [])):
         images = ParquetImages(source="parquet", train=[f"{name}.parquet"], test=["plain.parquet"])
