@@ -83,8 +83,8 @@ def list_splits(images: FolderImages, where: str, classes: int | None = None) ->
     """Both splits.
 
     Raises:
-        NernError: as `list_folder`, or the splits have different classes, or not as many as the task, or `size` does
-            not fit into `resize`.
+        NernError: as `list_folder`, or the splits have different classes, or not as many as the task, or the same
+            folder, or `size` does not fit into `resize`.
     """
     if images.size > images.resize:
         raise NernError(f"{where}: size {images.size} does not fit into resize {images.resize}; make resize larger")
@@ -96,7 +96,21 @@ def list_splits(images: FolderImages, where: str, classes: int | None = None) ->
     have = len(found["train"].classes)
     if classes is not None and have != classes:
         raise NernError(f"{where}: there are {have} class folders, but the task has {classes} classes: set classes")
+    _check_apart(found, where)
     return found
+
+
+def _check_apart(found: dict[Split, Listing], where: str) -> None:
+    """No folder, by whatever way, is that of two splits or of two classes."""
+    seen: dict[Path, tuple[Split, str]] = {}
+    for split, listing in found.items():
+        for name in listing.classes:
+            before = seen.setdefault((listing.root / name).resolve(), (split, name))
+            if before != (split, name):
+                raise NernError(
+                    f"{where}.{split}: {listing.root / name} is read already, as {before[1]} of {where}.{before[0]}; "
+                    "give each class and each split images of its own: no network is tested on training images"
+                )
 
 
 def read_bytes(path: Path) -> bytes:

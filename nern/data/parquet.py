@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nern.config import expand
 from nern.data.decoding import Pixels, check_channels, decode, pixels
-from nern.data.splits import SPLITS, Splits
+from nern.data.splits import SPLITS, Split, Splits
 from nern.errors import NernError
 from nern.settings import ParquetImages
 
@@ -25,9 +25,10 @@ def read_parquet(images: ParquetImages, where: str, channels: int) -> Splits:
 
     Raises:
         NernError: a file or a column is missing, an image (named by its row) cannot be used, or files number the
-            classes in different ways.
+            classes in different ways, or a file is named twice.
     """
     check_channels(channels, where)
+    _check_apart(images, where)
     label_names(images, where)
     splits: Splits = {}
     for split in SPLITS:
@@ -40,6 +41,20 @@ def read_parquet(images: ParquetImages, where: str, channels: int) -> Splits:
             raise NernError(f"{where}.{split}: its files hold no rows; give files with images")
         splits[split] = (_stack(decoded), torch.tensor(labels, dtype=torch.int64))
     return splits
+
+
+def _check_apart(images: ParquetImages, where: str) -> None:
+    """No file is in both splits, or twice in one."""
+    seen: dict[Path, Split] = {}
+    for split in SPLITS:
+        for entry in images.train if split == "train" else images.test:
+            path = expand(entry, f"{where}.{split}")
+            if before := seen.get(path.resolve()):
+                raise NernError(
+                    f"{where}.{split}: {path} is read already, in {where}.{before}; name each file once, and test on "
+                    "other images than those of training"
+                )
+            seen[path.resolve()] = split
 
 
 def label_names(images: ParquetImages, where: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The images of a new task: which settings `--images` stands for, and a first look at all of them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ LOOKED_AT = 1000
 _MEASURED = 100
 """Images of a folder whose sizes are looked at."""
 _TESTS = ("test", "val", "validation")
+_PART = re.compile(r"-(\d+)-of-(\d+)")
+"""In the names of files of the Hugging Face hub: which part of how many a file is."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,15 @@ def _both(kind: str, place: str) -> tuple[str, str]:
     if "," in place:
         train, _, test = place.partition(",")
         return train, test
-    root, suffix = expand(place, OPTION), "*.parquet" if kind == "parquet" else ""
+    root, suffixes = expand(place, OPTION), (".parquet", "-*.parquet") if kind == "parquet" else ("",)
     for test in _TESTS:
-        if all(any(root.glob(f"{name}{suffix}")) for name in ("train", test)):
-            return str(Path(place, f"train{suffix}")), str(Path(place, f"{test}{suffix}"))
-    raise NernError(
-        f"{OPTION} {kind}:{place}: holds no train{suffix} beside test{suffix} or val{suffix}; name both, "
-        f"{kind}:TRAIN,TEST"
-    )
+        found = [[f"{name}{end}" for end in suffixes if any(root.glob(f"{name}{end}"))] for name in ("train", test)]
+        if all(found):
+            if both := next((" beside ".join(names) for names in found if len(names) > 1), ""):
+                raise NernError(f"{OPTION} {kind}:{place}: holds {both}; name those that are meant, {kind}:TRAIN,TEST")
+            return str(Path(place, found[0][0])), str(Path(place, found[1][0]))
+    train, test, other = (" or ".join(f"{name}{end}" for end in suffixes) for name in ("train", "test", "val"))
+    raise NernError(f"{OPTION} {kind}:{place}: holds no {train} beside {test} or {other}; name both, {kind}:TRAIN,TEST")
 
 
 def _files(pattern: str) -> list[str]:
@@ -114,7 +118,20 @@ def _files(pattern: str) -> list[str]:
     names = sorted(found.name for found in expand(str(path.parent), OPTION).glob(path.name))
     if not names:
         raise NernError(f"{OPTION} parquet:…: there is no file {pattern}; give existing files, or patterns such as *")
+    parts = [(int(part[1]), int(part[2])) for name in names if (part := _PART.search(name))]
+    if parts and "*" in path.name:
+        count = parts[0][1]
+        # the parts of an older copy, or a file of another name, would be images twice, or others
+        if len(parts) != len(names) or sorted(parts) != [(number, count) for number in range(count)]:
+            raise NernError(
+                f"{OPTION} parquet:…: {pattern} stands for {_few(names)}, which are not the parts of one set of "
+                "images, each once; move the others away, or give a pattern of those that are meant"
+            )
     return [str(path.with_name(name)) for name in names]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
 
 
 def _as_large_as_they_are(images: FolderImages) -> FolderImages:

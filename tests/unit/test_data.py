@@ -9,6 +9,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import signal
 import tarfile
 import time
@@ -133,7 +134,8 @@ class TestParquet:
         return str(name)
 
     def read(self, train, test=None, channels=3, **columns):
-        images = ParquetImages(source="parquet", train=train, test=test or train, **columns)
+        test = test or [self.write("test.parquet", random_images(1, channels=1), [0])]
+        images = ParquetImages(source="parquet", train=train, test=test, **columns)
         return read_source(images, HERE, channels)
 
     @pytest.mark.parametrize("struct", [True, False])
@@ -141,11 +143,12 @@ class TestParquet:
         images = random_images(7)
         one = self.write("a.parquet", images[:4], [3, 1, 4, 1], struct=struct)
         two = self.write("b.parquet", images[4:], [5, 9, 2], struct=struct, label_type=pa.int8())
-        splits = self.read([one, two], [two])
+        three = self.write("c.parquet", images[5:], [6, 5], struct=struct)
+        splits = self.read([one, two], [three])
         assert torch.equal(splits["train"][0], images)
         assert splits["train"][1].tolist() == [3, 1, 4, 1, 5, 9, 2]
         assert splits["train"][1].dtype == torch.int64
-        assert torch.equal(splits["test"][0], images[4:])
+        assert torch.equal(splits["test"][0], images[5:])
 
     def test_gray_and_color(self):
         gray = random_images(2, channels=1)
@@ -163,7 +166,7 @@ class TestParquet:
         with pytest.raises(NernError, match="export NERN_TEST_DATA=PATH"):
             self.read(["$NERN_TEST_DATA/a.parquet"])
         monkeypatch.setenv("NERN_TEST_DATA", str(tmp_path))
-        assert len(self.read(["$NERN_TEST_DATA/a.parquet"])["test"][1]) == 1
+        assert len(self.read(["$NERN_TEST_DATA/a.parquet"])["train"][1]) == 1
 
     def test_mistakes_are_sentences(self):
         good = random_images(4)
@@ -188,6 +191,23 @@ class TestParquet:
                 self.read([fine], [name])
             assert "\n" not in str(caught.value)
             assert str(caught.value).startswith("tasks.t.images.test")
+
+    @pytest.mark.parametrize(
+        ("train", "test", "sentence"),
+        [
+            (["a"], ["a"], r"test: a\.parquet is read already, in tasks\.t\.images\.train; name each file once"),
+            (["a", "b"], ["c", "link"], r"test: link\.parquet is read already, in tasks\.t\.images\.train"),
+            (["a", "b", "folder/../a"], ["c"], r"train: .*a\.parquet is read already, in tasks\.t\.images\.train"),
+            (["a"], ["c", "c"], r"test: c\.parquet is read already, in tasks\.t\.images\.test"),
+        ],
+    )
+    def test_a_file_is_read_once(self, train, test, sentence):
+        for name in "abc":
+            self.write(f"{name}.parquet", random_images(1), [0])
+        Path("link.parquet").symlink_to("b.parquet")
+        Path("folder").mkdir()
+        with pytest.raises(NernError, match=sentence):
+            self.read([f"{name}.parquet" for name in train], [f"{name}.parquet" for name in test])
 
     def test_column_that_holds_no_images(self):
         pq.write_table(pa.table({"img": ["a.png"], "label": [0]}), "a.parquet")
@@ -349,6 +369,28 @@ class TestFolders:
         Path("test/d/0.png").write_bytes(b"junk")
         with pytest.raises(NernError, match=r"train/d/0\.png: cannot be decoded"):
             read_source(FolderImages(**folder_images()), HERE)
+
+    @pytest.mark.parametrize("streaming", [False, True])
+    @pytest.mark.parametrize(
+        ("make", "test", "sentence"),
+        [
+            (lambda: None, "train", "test: train/a is read already, as a of tasks.t.images.train"),
+            (lambda: Path("link").symlink_to("train"), "link", "test: link/a is read already, as a of"),
+            (lambda: relinked("test/b", "../train/b"), "test", "test: test/b is read already, as b of"),
+            (lambda: relinked("train/b", "a"), "test", "train: train/b is read already, as a of tasks.t.images.train"),
+        ],
+    )
+    def test_a_folder_is_read_once(self, make, test, sentence, streaming):
+        make_folders(Path())
+        make()
+        with pytest.raises(NernError, match=sentence):
+            prepare_data.run(config(folder_images(test=test, streaming=streaming), classes=3), "t")
+        assert not Path("results/t/images/data.json").exists()
+
+
+def relinked(folder, target):
+    shutil.rmtree(folder)
+    Path(folder).symlink_to(target)
 
 
 class TestCropping:

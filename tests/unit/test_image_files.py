@@ -138,8 +138,9 @@ def test_a_photograph_is_turned_upright_wherever_it_is_read(orientation, tmp_pat
     for split in ("train", "test"):
         (Path(split) / "a").mkdir(parents=True)
         (Path(split) / "a" / "0.png").write_bytes(content)
-    pq.write_table(pa.table({"img": [content], "label": [0]}), "a.parquet")
-    from_parquet = read_source(ParquetImages(source="parquet", train=["a.parquet"], test=["a.parquet"]), "x", 3)
+    for name in "ab":
+        pq.write_table(pa.table({"img": [content], "label": [0]}), f"{name}.parquet")
+    from_parquet = read_source(ParquetImages(source="parquet", train=["a.parquet"], test=["b.parquet"]), "x", 3)
     assert np.array_equal(from_parquet["test"][0][0].permute(1, 2, 0).numpy(), UPRIGHT)
     middle = UPRIGHT[:, 6:30]
     folder = FolderImages(source="folder", train="train", test="test", size=24, resize=24, workers=0)
@@ -164,8 +165,9 @@ def table(images: object = None, labels: object = None, **columns: object) -> pa
 
 def from_table(found: pa.Table, tmp_path: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     pq.write_table(found, tmp_path / "a.parquet")
-    path = str(tmp_path / "a.parquet")
-    return read_source(ParquetImages(source="parquet", train=[path], test=[path]), "tasks.t.images", 3)
+    pq.write_table(table(), tmp_path / "b.parquet")
+    train, test = ([str(tmp_path / f"{name}.parquet")] for name in "ab")
+    return read_source(ParquetImages(source="parquet", train=train, test=test), "tasks.t.images", 3)
 
 
 STRUCT = pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])

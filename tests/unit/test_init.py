@@ -71,6 +71,15 @@ def test_images_and_networks_of_every_kind(place, case):
     assert task.mean == ([0.5] * 3 if given else pytest.approx(MEAN, abs=5e-5))
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("name", ["{}_noisy.parquet", "{}ing-00000-of-00002.parquet", "{}-00000-of-00001.parquet.old"])
+def test_files_whose_names_only_begin_alike_are_others(place, split, name):
+    shutil.copy(f"files/{split}-00000-of-00001.parquet", f"files/{name.format(split)}")
+    assert init(*OTHERS["parquet, by its folder"]) == 0
+    images = written().tasks["mine"].images
+    assert (images.train, images.test) == tuple([f"files/{each}-00000-of-00001.parquet"] for each in ("train", "val"))
+
+
 def test_torchvisions_architectures(place):
     save_untrained("torchvision:squeezenet1_1")
     arguments = ["--weights", "other.pt", "--architecture", "torchvision:squeezenet1_1", "--learnable", "3"]

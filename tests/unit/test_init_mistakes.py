@@ -29,6 +29,11 @@ def nothing(place):
     pass
 
 
+def copied(*names):
+    """Further files beside the parquet file of training images."""
+    return lambda place: [shutil.copy("files/train-00000-of-00001.parquet", f"files/{name}.parquet") for name in names]
+
+
 def saved(network):
     return lambda place: torch.save(network.state_dict(), "colors.th")
 
@@ -86,6 +91,46 @@ MISTAKES = {
     "no folder": (nothing, replaced(LINE, images="folder:no"), "--images folder:no: holds no train beside test"),
     "no folders": (nothing, replaced(LINE, images="folder:no,images/val"), "--images.train: no: cannot be listed"),
     "no files": (nothing, replaced(LINE, images="parquet:files/a*,files/b*"), "--images .* no file files/a"),
+    "the same folder for both": (
+        nothing,
+        replaced(LINE, images="folder:images/train,images/val/../train"),
+        "--images.test: .*train/blue is read already, as blue of --images.train; .*no network is tested on training",
+    ),
+    "a file for both": (
+        nothing,
+        [*replaced(LINE, images="parquet:files/train*,files/train*"), "--classes", "3"],
+        "--images.test: files/train-00000-of-00001.parquet is read already, in --images.train; name each file once",
+    ),
+    "parts of an older copy": (
+        copied("train-00000-of-00002", "train-00001-of-00002"),
+        replaced(LINE, images="parquet:files"),
+        "--images parquet:.*train-00000-of-00001.*-of-00002.* are not the parts of one set of images",
+    ),
+    "parts of a set by the same names": (
+        copied("train-00000-of-00001-a1b2"),
+        replaced(LINE, images="parquet:files"),
+        "--images .* are not the parts of one set of images, each once",
+    ),
+    "a part that is missing": (
+        copied("test-00001-of-00002"),
+        replaced(LINE, images="parquet:files"),
+        "--images .*files/test-.* stands for test-00001-of-00002.parquet, which are not the parts",
+    ),
+    "noisy images beside the parts": (
+        copied("train-noisy"),
+        replaced(LINE, images="parquet:files"),
+        "--images .* stands for train-00000-of-00001.parquet, train-noisy.parquet, which are not",
+    ),
+    "the whole beside its parts": (
+        copied("train"),
+        replaced(LINE, images="parquet:files"),
+        "--images parquet:files: holds train.parquet beside train-.*.parquet; name those that are meant",
+    ),
+    "files of other names": (
+        lambda place: shutil.move("files/train-00000-of-00001.parquet", "files/train_noisy.parquet"),
+        replaced(LINE, images="parquet:files"),
+        "--images parquet:files: holds no train.parquet or train-.*.parquet beside test.parquet or test-.*; name both",
+    ),
     "no column": (
         nothing,
         [*replaced(LINE, images="parquet:files"), "--classes", "3", "--label-column", "fine"],
