@@ -109,10 +109,11 @@ def as_original(config: Config, overlay: Overlay, module: nn.Module, shape: tupl
 
 
 def tested(module: nn.Module, seen: Seen, overlay: Overlay, device: torch.device, workers: Workers) -> Predictions:
-    """What the network says of the test images that were seen."""
+    """What the network says of the test images that were seen; NernError if that is not finite."""
     images = normalize(seen.test.to(device), overlay.mean, overlay.std, channels_last=True)
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return predict(module, zip(images.split(50), seen.labels.split(50), strict=True), workers)
+    where = f"{WEIGHTS}: {overlay.network.original.weights}"
+    return predict(module, zip(images.split(50), seen.labels.split(50), strict=True), workers, where)
 
 
 def near_chance(hits: int, images: int, classes: int) -> bool:

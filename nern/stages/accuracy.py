@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nern.errors import NernError
 from nern.method.workers import Workers
 
 TEST_BATCH = 125
@@ -64,8 +65,18 @@ class Predictions:
         }
 
 
-def predict(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], workers: Workers) -> Predictions:
-    """Run a network in evaluation mode over batches of images [b, C, H, W] and labels [b]; results on the CPU."""
+def predict(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], workers: Workers, where: str) -> Predictions:
+    """Run a network in evaluation mode over batches of images [b, C, H, W] and labels [b]; results on the CPU.
+
+    Args:
+        module: the network.
+        batches: of test images.
+        workers: threads that each take whole batches.
+        where: whose network it is, for messages.
+
+    Raises:
+        NernError: a logit is NaN or infinite. Some class would be the likeliest all the same.
+    """
     was_training = module.training
     module.eval()
 
@@ -78,4 +89,15 @@ def predict(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], workers
 
     parts = zip(*workers.map(of_batch, batches), strict=True)
     module.train(was_training)
-    return Predictions(*(torch.cat(part) for part in parts))
+    found = Predictions(*(torch.cat(part) for part in parts))
+    _check_finite(found, where)
+    return found
+
+
+def _check_finite(found: Predictions, where: str) -> None:
+    wrong = int((~found.log_probabilities.isfinite().all(dim=1)).sum())
+    if wrong:
+        raise NernError(
+            f"{where}: its logits of {wrong} of {len(found.labels)} test images are NaN or infinite; look for what is "
+            "wrong with its weights, such as a variance below 0, and make or fetch them again"
+        )

@@ -40,7 +40,8 @@ def run(config: Config, target: Cell | OriginalCell) -> None:
     """Write `compression.json`, `compressed.safetensors` and `compress.json` beside a cell's or original's other files.
 
     Raises:
-        NernError: a file is missing, damaged or of other settings, or a codec cannot store the tensors.
+        NernError: a file is missing, damaged or of other settings, a codec cannot store the tensors, or what it stores
+            makes a network whose logits are not finite.
     """
     points = compression_points(config, target)
     device, workers = start_in_pieces(config.execution, config.execution.threads.evaluate)
@@ -131,7 +132,7 @@ class Compressing:
         seconds = time.monotonic() - started
         weights = self.subject.weights(point.codec.decode(data, self.subject.shapes), self.device, self.workers)
         rebuild(self.module, self.subject.original.layers, weights)
-        after = predict(self.module, self.tests, self.workers)
+        after = predict(self.module, self.tests, self.workers, f"{self.target.path}, {name}")
         permutation = len(self.subject.permutation)
         total = len(data) + permutation
         measured: dict[str, Any] = {

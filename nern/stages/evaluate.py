@@ -40,7 +40,7 @@ def measure(config: Config, cell: Cell, threads: int) -> dict[str, Any]:
     """The content of a cell's `metrics.json`: equal inputs give equal bytes, with any number of threads.
 
     Raises:
-        NernError: a file is missing or damaged, or is not the one that the fit was made with.
+        NernError: a file is missing or damaged, or is not the one that the fit was made with, or logits are not finite.
     """
     device, workers = start_in_pieces(config.execution, threads)
     fitted = load_fitted(config, cell)
@@ -59,7 +59,7 @@ def measure(config: Config, cell: Cell, threads: int) -> dict[str, Any]:
     original_bytes = sum(value.numel() * value.element_size() for value in module.state_dict().values())
     rebuild(module, original.layers, weights)
     tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
-    after = predict(module, tests, workers)
+    after = predict(module, tests, workers, cell.path)
 
     best = history.best_on_test(Path(cell.path) / "history.csv")
     parameters = sum(parameter.numel() for parameter in fitted.predictor.parameters())

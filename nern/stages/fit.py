@@ -109,14 +109,17 @@ class Fit:
         """The reconstructed weights of each layer."""
         return self.layout.weights(self.exact.predict())
 
-    def test(self) -> float:
-        """Accuracy of the reconstructed network now, in per cent."""
+    def test(self, done: int) -> float:
+        """Accuracy of the reconstructed network after so many iterations, in per cent."""
         module, layers = self.original.module, self.original.layers
         original = [weight.clone() for weight in self.original.weights]
         rebuild(module, layers, self.weights())
-        accuracy = predict(module, self.tests, self.workers).top(1)
-        rebuild(module, layers, original)
-        return accuracy
+        try:
+            return predict(module, self.tests, self.workers, self.cell.path).top(1)
+        except NernError:
+            _stop(self, done, "logits of test images are NaN or infinite at")
+        finally:
+            rebuild(module, layers, original)
 
     def tensors(self, optimizer: PredictorOptimizer) -> dict[str, Tensor]:
         """All tensors of the running fit."""
@@ -225,7 +228,7 @@ def _run_phase(
                 losses = fit.forward.reconstruct(sample, phase.losses)
             optimizer.step(lr)
             done = stretch.first + step + 1
-            accuracy = {"accuracy": fit.test()} if _is_test(fit, done) else {}
+            accuracy = {"accuracy": fit.test(done)} if _is_test(fit, done) else {}
             if accuracy or done % every == 0 or done == fit.total:
                 fit.rows.append([done, stretch.name, lr, *_values(losses), accuracy.get("accuracy")])
             shown = bool(accuracy) or clock.wants_line()

@@ -71,13 +71,12 @@ def run(config: Config, original: OriginalCell) -> None:
         else:
             training = Training(config, original, module, tests, device, inputs)
             clock, accuracies = training.run(folder, config.execution.save_every)
-        module.eval()
+        predictions = predict(module.eval(), tests, Workers(), original.path)  # which may refuse it: nothing is written
         tensors = {name: value.contiguous() for name, value in module.state_dict().items()}
         facts = provenance("train_original", inputs)
         metadata = {"fingerprint": fingerprint(settings), "code": facts["code"]["train_original"]}
         checkpoint.write_tensors(network_file(original), tensors, metadata)
         digest = files.sha256(network_file(original))
-        predictions = predict(module, tests, Workers())
         write_predictions(original, predictions, digest)
         metrics = {
             "original": original.path,
@@ -179,7 +178,7 @@ class Training:
                 if ended:
                     self._stop_if_not_finite(loss, step + 1)
                     # a batch that is larger than the data ends several epochs at once
-                    self.accuracies += [predict(self.module, self.tests, Workers()).top(1)] * ended
+                    self.accuracies += [self._tested()] * ended
                     clock.step(step + 1, loss=loss.item(), accuracy=self.accuracies[-1])
                 elif clock.wants_line():
                     self._stop_if_not_finite(loss, step + 1)
@@ -190,6 +189,9 @@ class Training:
                     facts = {"done": str(step + 1), "seconds": repr(clock.seconds)}
                     state.save(self._tensors(), facts | {"accuracies": json.dumps(self.accuracies)})
         return clock, self.accuracies
+
+    def _tested(self) -> float:
+        return predict(self.module, self.tests, Workers(), self.original.path).top(1)
 
     def _step(self, step: int) -> Tensor:
         epoch = completed_epochs(step, self.images.count, self.recipe.batch)

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import rel_entr, softmax
 
-from nern.stages.accuracy import Predictions
+from nern.errors import NernError
+from nern.method.workers import Workers
+from nern.stages.accuracy import Predictions, predict
 
 
 def predictions(logits: torch.Tensor, labels: torch.Tensor | None = None) -> Predictions:
@@ -65,3 +67,15 @@ def test_images_won_and_lost_are_counted() -> None:
     found = ours.against(original)
     assert (found["won_images"], found["lost_images"]) == (1, 1)
     assert (found["accuracy"], found["agreement"]) == (75, 50)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_network_whose_logits_are_not_finite_has_no_accuracy(value: float, threads: int) -> None:
+    logits = drawn(0, 7, 3, 1)
+    batches = list(zip(logits.split(3), torch.zeros(7, dtype=torch.int64).split(3), strict=True))
+    said = predict(torch.nn.Identity(), batches, Workers(threads), "n")
+    assert said.top(1) == pytest.approx(100 * (logits.argmax(1) == 0).float().mean().item())
+    logits[4, 1] = value
+    with pytest.raises(NernError, match=r"^n: its logits of 1 of 7 test images are NaN or infinite; look for"):
+        predict(torch.nn.Identity(), batches, Workers(threads), "n")

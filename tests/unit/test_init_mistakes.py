@@ -44,6 +44,12 @@ def replaced(arguments, **changes):
     return [word for pair in (pairs | {f"--{name}": value for name, value in changes.items()}).items() for word in pair]
 
 
+def with_a_variance_below_zero(place):
+    network = resnet()
+    network.bn1.running_var.fill_(-1)
+    torch.save(network.state_dict(), "colors.th")
+
+
 LINE = RESNET + FOLDER
 MISTAKES = {
     "no weights": (nothing, LINE[2:], "--weights is missing"),
@@ -78,6 +84,7 @@ MISTAKES = {
         "--architecture: .*no_module",
     ),
     "classes of other weights": (saved(resnet(classes=4)), LINE, "--weights: colors.th: fc.weight has shape"),
+    "a variance below zero": (with_a_variance_below_zero, LINE, "--weights: colors.th: its logits of 15 of 15 test"),
     "wrong classes": (nothing, [*LINE, "--classes", "4"], "--images.*3 class folders, but the task has 4|--weights"),
     "classes that nobody says": (nothing, replaced(LINE, images="parquet:files"), "--classes is missing"),
     "too few classes": (

@@ -40,7 +40,7 @@ def accuracy(network):
 
     config = configuration.read([Path(name) for name in CONFIG[1:]])
     tests = TestBatches(config, "digits", batch=500, device=torch.device("cpu"), channels_last=True)
-    return predict(network, tests, Workers()).top(1)
+    return predict(network, tests, Workers(), "n").top(1)
 
 
 @pytest.mark.parametrize(

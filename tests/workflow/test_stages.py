@@ -16,6 +16,7 @@ from tiny import CELL, CONFIG, ORIGINAL, digests, nern
 
 from nern import files
 from nern.cli import main
+from nern.errors import NernError
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import Predictor
@@ -326,7 +327,8 @@ def test_a_last_step_that_is_not_finite_stops_the_fit_too(run, capsys, monkeypat
 
     monkeypatch.setattr(fit.PredictorOptimizer, "step", overflowing)
     phase = {"iterations": 1, "optimizer": {"lr": 1e-6}}
-    Path("wild.yaml").write_text(yaml.safe_dump({"variants": {"decoupled": {"distillation": phase}}}))
+    variant = {"distillation": phase, "evaluate_every": 0}
+    Path("wild.yaml").write_text(yaml.safe_dump({"variants": {"decoupled": variant}}))
     before = digests(run)
     assert main(["fit", CELL, *CONFIG, "wild.yaml"]) == 2
     one_sentence(capsys, "weights are not finite after iteration 21")
@@ -491,3 +493,25 @@ def test_an_imported_original_is_the_users(run):
     assert after["accuracy"] == before["accuracy"]
     # the cell's fit was made with other settings now, and says so
     assert main(["evaluate", CELL, *CONFIG, "mine.yaml"]) == 2
+
+
+def test_an_original_whose_logits_are_not_finite_is_refused_before_anything(run, capsys):
+    tensors = safetensors.torch.load_file(Path(ORIGINAL, "network.safetensors"))
+    tensors["bn1.running_var"].fill_(-1)
+    torch.save(tensors, "mine.pt")
+    Path("mine.yaml").write_text(yaml.safe_dump({"originals": {"base": {"weights": "mine.pt"}}}))
+    before = digests(run)
+    assert main(["train-original", ORIGINAL, *CONFIG, "mine.yaml"]) == 2
+    one_sentence(capsys, f"{ORIGINAL}: its logits of", "test images are NaN or infinite")
+    assert digests(run) == before
+
+
+def test_a_fit_whose_logits_are_not_finite_at_a_test_is_a_failed_cell(run, capsys, monkeypatch):
+    def refuse(module, tests, workers, where):
+        raise NernError(where)
+
+    monkeypatch.setattr(fit, "predict", refuse)
+    Path("wild.yaml").write_text(yaml.safe_dump({"variants": {"decoupled": {"evaluate_every": 3}}}))
+    assert main(["fit", CELL, *CONFIG, "wild.yaml"]) == 2
+    one_sentence(capsys, f"{CELL}: logits of test images are NaN or infinite at iteration 3; lower the learning rate")
+    assert json.loads(Path(CELL, "failed.json").read_text())["step"] == 3
