@@ -16,6 +16,8 @@ from nern.errors import NernError
 
 Pixels = NDArray[np.uint8]
 
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000")
+"""Whatever a file is called. Pillow knows more, and would let Ghostscript run the PostScript of an EPS file."""
 _GRAY = ("1", "L", "LA")
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 _AS_32_BITS = ("PNG", "PPM")
@@ -40,7 +42,7 @@ def decode(content: bytes, channels: int, where: str) -> Image.Image:
         NernError: the bytes are no image or one without a known range, or it is in color and the task takes gray.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             image.load()
             turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
             flat = _of_8_bits(image, where)
@@ -52,7 +54,8 @@ def decode(content: bytes, channels: int, where: str) -> Image.Image:
             flat = flat.convert("L" if channels == 1 else "RGB")
             return flat if turn is None else flat.transpose(turn)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "no image format that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = f"no image format among {', '.join(FORMATS)}" if unknown else error
         raise NernError(f"{where}: cannot be decoded ({reason}); replace the image or remove it") from None
 
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis.extra import numpy as arrays
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from nern.config import parse
-from nern.data.decoding import decode, pixels
+from nern.data.contents import SUFFIXES
+from nern.data.decoding import FORMATS, decode, pixels
 from nern.data.folders import list_folder
 from nern.data.sources import class_names, read_source
 from nern.data.streaming import EvaluationSteps
@@ -67,6 +68,8 @@ SHOWN = {
     "palette with transparency": (saved(PALETTE, transparency=0), np.asarray(PALETTE.convert("RGB"))),
     "CMYK TIFF": (saved(Image.fromarray(COLORS).convert("CMYK"), "TIFF"), COLORS),
     "GIF": (saved(Image.fromarray(RAMP), "GIF"), gray(RAMP)),
+    **{kind: (saved(Image.fromarray(COLORS), kind), COLORS) for kind in ("BMP", "PPM", "TIFF", "JPEG2000")},
+    "WEBP": (saved(Image.fromarray(COLORS), "WEBP", lossless=True), COLORS),
 }
 
 
@@ -86,6 +89,23 @@ def test_gray_images_fit_a_task_of_one_channel(kind):
 def test_colors_do_not(kind):
     with pytest.raises(NernError, match=r"image: the image is in color .* give three numbers"):
         read(SHOWN[kind][0], 1)
+
+
+def test_files_of_every_suffix_are_read():
+    known = Image.registered_extensions()
+    assert {known[suffix] for suffix in SUFFIXES} <= set(FORMATS)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PCX", "TGA", "ICO", "AVIF"])
+def test_an_image_of_another_format_is_refused_and_runs_nothing(kind, monkeypatch):
+    ran = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments: ran.append(arguments))
+    content = saved(Image.fromarray(COLORS), kind)
+    # the damage lets Pillow's decoder of AVIF end in a RuntimeError
+    for damaged in (content, content[:-200] + bytes(200)):
+        with pytest.raises(NernError, match=r"image: cannot be decoded \(no image format among JPEG, PNG, .*; replace"):
+            read(damaged)
+    assert ran == []
 
 
 @given(arrays.arrays(np.uint16, (3, 4)))
