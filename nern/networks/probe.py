@@ -18,6 +18,7 @@ from nern.errors import NernError, one_line
 from nern.networks.graph import TOLERANCE, FunctionalNetwork
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights
+from nern.networks.onednn import around_overruns
 
 IMAGES = 2
 """Batch normalization in training mode needs two."""
@@ -46,9 +47,10 @@ def probe(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module, twin = build().eval(), build().eval()
-        images = torch.randn(IMAGES, *shape)
+        images = torch.randn(IMAGES, *shape).to(memory_format=torch.channels_last)
         layers = learnable_layers(module, include=learnable)
         _check_tensors(module, layers)
+        _lay_out(module)
         with torch.no_grad():
             _fill_zeros(module)
             logits = _check_answers(module, images, classes)
@@ -57,7 +59,8 @@ def probe(
             graph.check(module, image)
             _check_comes_back(module, twin, image, logits)
         if trained:
-            _check_training(module, images, classes)
+            with around_overruns(module):
+                _check_training(module, images, classes)
 
 
 def _check_tensors(module: nn.Module, layers: list[str]) -> None:
@@ -84,6 +87,17 @@ def _check_tensors(module: nn.Module, layers: list[str]) -> None:
             raise NernError(
                 f"{layer}: its weight is not in the state dict under this name; leave the names as they are"
             )
+
+
+def _lay_out(module: nn.Module) -> None:
+    """Bring its tensors into the memory format in which it is trained and tested, as its images are."""
+    try:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    except RuntimeError as error:
+        raise NernError(
+            f"{type(module).__name__}: cannot have the memory format channels_last ({one_line(error)}); "
+            "let it hold no tensors of five dimensions"
+        ) from None
 
 
 def _fill_zeros(module: nn.Module) -> None:
@@ -161,9 +175,11 @@ def _logits(module: nn.Module, images: Tensor, classes: int, mode: str) -> Tenso
     try:
         logits = module(images.clone())  # a network may work in place on its images
     except Exception as error:  # of the user's forward: anything
+        advice = "mend it, or change the task's images"
+        if "view size is not compatible" in str(error):
+            advice = "images have the memory format channels_last here, so use flatten or reshape instead of view"
         raise NernError(
-            f"{kind}: does not take images of the shape {list(images.shape[1:])}{mode} ({one_line(error)}); "
-            "mend it, or change the task's images"
+            f"{kind}: does not take images of the shape {list(images.shape[1:])}{mode} ({one_line(error)}); {advice}"
         ) from None
     wanted = f"logits [{len(images)}, {classes}] of {len(images)} images are needed"
     if not isinstance(logits, Tensor):

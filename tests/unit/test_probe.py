@@ -166,6 +166,11 @@ def only_one():
     return Small()
 
 
+def flattened(flatten):
+    """A forward pass whose head is fed maps of 2×2 pixels."""
+    return lambda n, x: n.head(flatten(F.adaptive_avg_pool2d(n.second(F.relu(n.first(x))), 2)[:, :2]))
+
+
 WEIGHT, OWN = "its weight is no parameter", "has a forward pass of its own"
 IMAGES = r"does not take images of the shape \[3, 12, 12\]"
 REFUSED = {
@@ -230,6 +235,14 @@ REFUSED = {
     "another size": (running(lambda n, x: n.head(n.second(n.first(x)).flatten(1))), IMAGES),
     "images too small": (replacing("first", lambda: nn.Conv2d(3, 8, 13)), IMAGES),
     "a batch of one size": (running(lambda n, x: n.head(n.features(x.view(2, 3, 12, 12)))), "images of the shape"),
+    "a view of a map": (running(flattened(lambda x: x.view(x.size(0), -1))), "use flatten or reshape instead of view"),
+    "a view in training": (
+        running(lambda n, x: n.head(n.features(x.view(len(x), 432).view(x.shape) if n.training else x))),
+        "in training mode .*use flatten or reshape instead of view",
+    ),
+    "a tensor of five dimensions": (
+        functools.partial(Small, lambda n: n.register_buffer("clip", torch.zeros(1, 1, 2, 2, 2))), "no tensors of five",
+    ),
     "an error of its own": (running(lambda n, x: n.missing(x)), r"AttributeError: .*missing.*test_probe.py, line \d+"),
     # chance, and what one image has to do with another
     "dropout": (running(lambda n, x: n.head(F.dropout(n.features(x)))), "other logits each time"),
@@ -251,7 +264,7 @@ REFUSED = {
     "a branch": (running(lambda n, x: n.head(n.features(x if x.abs().sum() > 0 else -x))), "cannot be traced"),
     "a compiled network": (lambda: torch.compile(Small()), "is compiled"),
     "a view changed in place": (
-        running(lambda n, x: n.head((lambda y: (torch.relu_(y.flatten(1)), y)[1])(n.second(n.first(x))).mean((2, 3)))),
+        running(lambda n, x: n.head((lambda y: (torch.relu_(y[:, :4]), y)[1])(n.second(n.first(x))).mean((2, 3)))),
         "other logits than the network itself",
     ),
     # what cannot be trained
@@ -278,6 +291,11 @@ PASSES = {
     "frozen layers": functools.partial(Small, lambda n: n.first.requires_grad_(False)),
     "zero at first": functools.partial(Small, lambda n: nn.init.zeros_(n.second.weight)),
     "a head of zeros": functools.partial(Small, zero_head),
+    "maps made flat": running(flattened(lambda x: x.flatten(1))),
+    "maps in another shape": running(flattened(lambda x: x.reshape(x.size(0), -1))),
+    "a view of pooled maps": running(
+        lambda n, x: n.head(F.adaptive_avg_pool2d(n.second(F.relu(n.first(x))), 1).view(x.size(0), -1))
+    ),
     "in place on its images": running(lambda n, x: n.head(n.features(x.sub_(0.5)))),
     "a ResNet with zero padding": lambda: CifarResNet(8, classes=CLASSES, width=4, shortcut="A"),
     "a ResNet with projections": lambda: CifarResNet(8, classes=CLASSES, width=4),
