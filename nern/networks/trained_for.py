@@ -21,7 +21,10 @@ _CLASSES = ("classes", "class_names", "categories", "names", "class_to_idx", "id
 
 @dataclass(frozen=True)
 class TrainedFor:
-    """Names of the classes in the order of the outputs, each channel's mean and deviation; empty if it is not known."""
+    """Names of the classes in the order of the outputs, each channel's mean and deviation of pixels from 0 to 1.
+
+    Each is empty if it is not known.
+    """
 
     classes: list[str]
     mean: list[float]
@@ -44,7 +47,7 @@ def said_by_file(path: Path) -> TrainedFor:
         loaded = {}
     found = loaded if isinstance(loaded, Mapping) else {}
     classes = next((names for key in _CLASSES if (names := _names(found.get(key)))), [])
-    return TrainedFor(classes, _numbers(found.get("mean")), _numbers(found.get("std")))
+    return TrainedFor(classes, *_of_pixels_up_to_1(_numbers(found.get("mean")), _numbers(found.get("std"))))
 
 
 def check(said: TrainedFor, *, classes: Sequence[str], mean: Sequence[float], std: Sequence[float], where: str) -> None:
@@ -71,6 +74,15 @@ def check(said: TrainedFor, *, classes: Sequence[str], mean: Sequence[float], st
             f"{where}: its class {number} is {said.classes[number]!r}, but the task's is {classes[number]!r}: the "
             "order is another; name the class folders so that they sort alike (numbers with leading zeros)"
         )
+
+
+def _of_pixels_up_to_1(mean: list[float], std: list[float]) -> tuple[list[float], list[float]]:
+    """Mean and deviation of pixels from 0 to 1; where they are of bytes, both divided by 255, which is the same."""
+    if max(map(abs, mean + std), default=0) <= 1:
+        return mean, std
+    if max(map(abs, mean + std)) > 255:  # of what, nobody knows
+        return [], []
+    return [round(number / 255, 6) for number in mean], [round(number / 255, 6) for number in std]
 
 
 def _names(value: object) -> list[str]:

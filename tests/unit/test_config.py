@@ -115,6 +115,12 @@ def test_unknown_names_are_found_before_anything_runs(path, value, sentence):
         matrix.check(parse(changed(path, value)))
 
 
+def test_a_mean_of_bytes_is_refused_before_anything_runs():
+    sentence = r"tasks\.cifar10\.mean: pixels count from 0 to 1; divide \[125\.3, 123\.0, 113\.9\] and std by 255"
+    with pytest.raises(NernError, match=sentence):
+        matrix.check(parse(changed("tasks.cifar10.mean", [125.3, 123.0, 113.9])))
+
+
 @pytest.mark.parametrize("overlay", [None, *OVERLAYS], ids=lambda path: path.name if path else "config.yaml")
 def test_every_shipped_configuration_resolves(overlay):
     below = {

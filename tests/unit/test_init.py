@@ -97,11 +97,12 @@ def test_the_weights_say_the_shortcuts_and_the_channels(place, shortcut):
     assert task.networks["resnet8"].shortcut == shortcut and len(task.mean) == 1 and task.classes == 10
 
 
-def test_what_the_weights_file_says_of_its_training_counts(place, trained):
-    facts = {"classes": list(COLORS), "mean": [0.4, 0.4, 0.4], "std": [0.3, 0.3, 0.3]}
+@pytest.mark.parametrize("unit", [1, 255])
+def test_what_the_weights_file_says_of_its_training_counts(place, trained, unit):
+    facts = {"classes": list(COLORS), "mean": [0.4 * unit] * 3, "std": [0.3 * unit] * 3}
     torch.save({"state_dict": trained.state_dict(), **facts}, "colors.th")
     assert init(*RESNET, *FOLDER) == 0
-    assert written().tasks["mine"].mean == facts["mean"]
+    assert (written().tasks["mine"].mean, written().tasks["mine"].std) == ([0.4] * 3, [0.3] * 3)
 
 
 def shifted(place):

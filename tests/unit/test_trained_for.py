@@ -38,6 +38,23 @@ def test_a_file_that_says_nothing_says_nothing(tmp_path, beside):
         assert said_by_file(tmp_path / name) == TrainedFor([], [], [])
 
 
+@pytest.mark.parametrize(
+    ("mean", "std", "wanted"),
+    [
+        ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375], (IMAGENET["mean"], [0.229, 0.224, 0.225])),
+        ([127.5], [255], ([0.5], [1])),
+        ([0.0], [255.0], ([0], [1])),
+        ([0.9], [0.2], ([0.9], [0.2])),
+        ([1.0], [1.0], ([1], [1])),
+        ([32767.5], [16000.0], ([], [])),
+    ],
+)
+def test_a_mean_of_bytes_is_one_of_pixels_from_0_to_1(tmp_path, mean, std, wanted):
+    torch.save({"state_dict": STATE, "mean": mean, "std": torch.tensor(std)}, tmp_path / "w.pt")
+    said = said_by_file(tmp_path / "w.pt")
+    assert said.mean == pytest.approx(wanted[0]) and said.std == pytest.approx(wanted[1])
+
+
 def test_torchvision_says_it_of_its_own():
     said = said_by_torchvision("ResNet18_Weights.IMAGENET1K_V1")
     assert len(said.classes) == 1000 and {"mean": said.mean, "std": said.std} == IMAGENET
