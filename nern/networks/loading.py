@@ -26,11 +26,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise NernError(f"{path}: there is no such file; give the path of a state dict (.safetensors, .pt or .th)")
     try:
         with path.open("rb") as file:
-            if file.read(9)[8:] == b"{":  # the header of safetensors, behind its length
+            if is_safetensors(file):
                 loaded: object = safetensors.torch.load_file(path)
             else:
                 _check_sums(file)
-                file.seek(0)
                 loaded = torch.load(file, map_location="cpu", weights_only=True)  # of a path, torch reads the suffix
     except Exception as error:  # of a damaged pickle: anything
         raise NernError(f"{path}: {_reason(path, error)}") from None
@@ -40,10 +39,18 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return found[the_one(found, str(path))]
 
 
+def is_safetensors(file: BinaryIO) -> bool:
+    """Whether a file that was just opened has the header of safetensors, behind its length."""
+    head = file.read(9)
+    file.seek(0)
+    return head[8:] == b"{"
+
+
 def _check_sums(file: BinaryIO) -> None:
     """Raise BadZipFile if a part of a zip archive is not as it was written; torch would load it."""
+    is_archive = file.read(4) == b"PK\3\4"
     file.seek(0)
-    if file.read(4) != b"PK\3\4":
+    if not is_archive:
         return
     with zipfile.ZipFile(file) as archive:
         for part in archive.infolist():
@@ -51,6 +58,7 @@ def _check_sums(file: BinaryIO) -> None:
                 with archive.open(part) as content:
                     while content.read(2**20):
                         pass
+    file.seek(0)
 
 
 def _reason(path: Path, error: Exception) -> str:

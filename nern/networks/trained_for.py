@@ -3,7 +3,6 @@
 Wrong ones give no error, only a low accuracy: labels are numbers, and a network takes any image.
 """
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from nern.errors import NernError
+from nern.networks.loading import is_safetensors
 from nern.networks.torchvision_shim import import_torchvision
 
 TOLERANCE = 0.01
@@ -41,10 +41,8 @@ def said_by_torchvision(name: str) -> TrainedFor:
 
 def said_by_file(path: Path) -> TrainedFor:
     """Of a checkpoint that keeps such things beside its tensors; one that was read as a state dict."""
-    try:
-        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError):  # no file of torch.save
-        loaded = {}
+    with path.open("rb") as file:  # of a path, torch reads the suffix
+        loaded: object = {} if is_safetensors(file) else torch.load(file, map_location="cpu", weights_only=True)
     found = loaded if isinstance(loaded, Mapping) else {}
     classes = next((names for key in _CLASSES if (names := _names(found.get(key)))), [])
     return TrainedFor(classes, *_of_pixels_up_to_1(_numbers(found.get("mean")), _numbers(found.get("std"))))

@@ -38,6 +38,17 @@ def test_a_file_that_says_nothing_says_nothing(tmp_path, beside):
         assert said_by_file(tmp_path / name) == TrainedFor([], [], [])
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".th", ".safetensors", ""])
+@pytest.mark.parametrize("is_safetensors", [False, True])
+def test_a_checkpoint_is_known_by_its_content_whatever_its_name(tmp_path, suffix, is_safetensors):
+    path = tmp_path / f"w{suffix}"
+    if is_safetensors:
+        safetensors.torch.save_file(STATE, path)
+    else:
+        torch.save({"state_dict": STATE, "mean": [0.5], "std": [0.25]}, path)
+    assert said_by_file(path) == (TrainedFor([], [], []) if is_safetensors else TrainedFor([], [0.5], [0.25]))
+
+
 @pytest.mark.parametrize(
     ("mean", "std", "wanted"),
     [
