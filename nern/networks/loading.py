@@ -116,15 +116,16 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
             hint = "for a ResNet with zero-padding shortcuts set shortcut: A, with projections shortcut: B"
         raise NernError(f"{where}: does not fit {kind}: it {' and '.join(parts)}; {hint}")
     for name, value in found.items():
+        plain = value.layout == torch.strided and not value.is_nested and not value.is_meta
+        if not plain or value.is_floating_point() != wanted[name].is_floating_point():
+            raise NernError(
+                f"{where}: {name} is stored as {_kind(value)}, but {kind} computes with {_kind(wanted[name])}; "
+                "save the weights as plain floating-point numbers"
+            )
         if value.shape != wanted[name].shape:
             raise NernError(
                 f"{where}: {name} has shape {list(value.shape)}, but {kind} needs {list(wanted[name].shape)}; "
                 "check depth, width and classes"
-            )
-        if value.layout != torch.strided or value.is_floating_point() != wanted[name].is_floating_point():
-            raise NernError(
-                f"{where}: {name} is stored as {_kind(value)}, but {kind} computes with {_kind(wanted[name])}; "
-                "save the weights as plain floating-point numbers"
             )
         if value.is_floating_point() and not bool(value.float().isfinite().all()):
             raise NernError(f"{where}: {name} holds NaN or infinity; train or fetch the weights again")
@@ -133,8 +134,10 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
 
 
 def _kind(tensor: Tensor) -> str:
-    layout = "" if tensor.layout == torch.strided else "sparse "
-    return layout + str(tensor.dtype).removeprefix("torch.")
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_meta:
+        return f"{kind} without its numbers (on the device meta)"
+    return f"nested {kind}" if tensor.is_nested else kind if tensor.layout == torch.strided else f"sparse {kind}"
 
 
 def _few(names: list[str]) -> str:

@@ -5,7 +5,9 @@ import logging
 import os
 import random
 import tarfile
+import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,8 +236,21 @@ MISFITS = {
     "integers": (lambda t: t | {"conv1.weight": t["conv1.weight"].to(torch.int8)}, "stored as int8"),
     "complex": (lambda t: t | {"conv1.weight": t["conv1.weight"].cfloat()}, "stored as complex64"),
     "sparse": (lambda t: t | {"fc.weight": t["fc.weight"].to_sparse()}, "stored as sparse float32"),
+    "sparse in rows": (lambda t: t | {"fc.weight": t["fc.weight"].to_sparse_csr()}, "stored as sparse float32"),
+    "nested": (lambda t: t | {"conv1.weight": nested(t["conv1.weight"])}, "conv1.weight is stored as nested float32"),
+    "jagged": (lambda t: t | {"fc.bias": nested(t["fc.bias"], layout=torch.jagged)}, "fc.bias is stored as nested"),
+    "no numbers": (lambda t: t | {"fc.weight": t["fc.weight"].to("meta")}, r"stored as float32 without its numbers"),
+    "no numbers of integers": (
+        lambda t: t | {"bn1.num_batches_tracked": t["bn1.num_batches_tracked"].to("meta")}, "without its numbers",
+    ),
     "infinite in half precision": (lambda t: t | {"fc.bias": torch.full((4,), torch.inf).half()}, "NaN or infinity"),
 }  # fmt: skip
+
+
+def nested(tensor, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls them a prototype
+        return torch.nested.nested_tensor([tensor[:1], tensor], **options)
 
 
 def prefixed(tensors, prefix):
@@ -243,14 +258,17 @@ def prefixed(tensors, prefix):
 
 
 @pytest.mark.parametrize("misfit", MISFITS)
-def test_what_does_not_fit_is_one_sentence_and_changes_nothing(misfit):
+def test_what_does_not_fit_is_one_sentence_and_changes_nothing(misfit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     change, sentence = MISFITS[misfit]
     network = small()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    with pytest.raises(NernError, match=sentence) as caught:
-        load_weights(network, change(network.state_dict()), "weights.pt")
-    assert str(caught.value).startswith("weights.pt: ")
-    assert "\n" not in str(caught.value)
+    torch.save(change(network.state_dict()), "weights.pt")
+    for read in (lambda: change(network.state_dict()), lambda: read_state_dict(Path("weights.pt"))):
+        with pytest.raises(NernError, match=sentence) as caught:
+            load_weights(network, read(), "weights.pt")
+        assert str(caught.value).startswith("weights.pt: ")
+        assert "\n" not in str(caught.value)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
