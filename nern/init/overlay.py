@@ -96,6 +96,7 @@ class Overlay:
         # the paper's code pads 32 pixels by 4; streams are cropped at random areas instead
         streams = isinstance(self.images, FolderImages) and self.images.streaming
         augmentation = {"padding": 0 if streams else self.side // 8, "flip": len(self.mean) == 3}
+        name = _flow(self.name)  # in quotes where YAML would read a number or a truth value
         return f"""\
 # {self.name}: a trained network, its images, and the table that compares predictors of it.
 #   {self.command()}
@@ -106,8 +107,8 @@ execution:
   device: {_flow(self.device)} # where to run; changing it reruns nothing
 
 tasks:
-  {self.name}:
-    title: {_flow(self.name)} # what tables call the images
+  {name}:
+    title: {name} # what tables call the images
     classes: {self.classes}
     images:
 {_block(self.images)}
@@ -116,21 +117,21 @@ tasks:
     # of the images that a predictor is distilled on; flip: false where a mirrored image is another thing
     augmentation: {_flow(augmentation)}
     networks:
-      {self.network_name}: # {self.original}
+      {_flow(self.network_name)}: # {self.original}
 {_block(self.network, 8)}
 
 tables:
-  {self.name}:
+  {name}:
     title: {_flow(f"{self.network_name}, reconstructed")}
-    task: {self.name}
+    task: {name}
     sizes: {_flow({self.network_name: self.sizes})} # 30, 40 and 50 % of the bytes of the weights that are learned
     smoothing: {_flow(list(_MODES))} # in-filter is the paper's other order of kernels
     variants: {_flow([self.variant])} # the paper's own protocol is base, of 70,000 iterations
 
 frontiers:
-  {self.name}:
+  {name}:
     title: {_flow(f"{self.network_name}, accuracy and divergence against bytes")}
-    task: {self.name}
+    task: {name}
     sizes: {_flow({self.network_name: self.sizes})}
     variants: {_flow([self.variant])}
 """

@@ -14,9 +14,23 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from three_colors import COLORS, FOLDER, MEAN, RESNET, SIDE, STD, init, inputs, resnet, save_untrained, write_folder
+from three_colors import (
+    COLORS,
+    FOLDER,
+    MEAN,
+    MODULE,
+    RESNET,
+    SIDE,
+    STD,
+    init,
+    inputs,
+    resnet,
+    save_untrained,
+    write_folder,
+)
 
 from nern import config as configuration
+from nern.cli import main
 from nern.init.network import near_chance
 from nern.init.overlay import SHARES, sizes_of, variant_of
 from nern.matrix import OriginalCell, check, original_settings, protocol_of, table_cells
@@ -189,3 +203,20 @@ def test_the_overlay_is_text_that_people_can_read(place):
     text = Path("mine.yaml").read_text()
     assert yaml.safe_load(text)["tables"]["mine"]["sizes"]["resnet8"]
     assert text.count("#") > 8 and max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", ["2024", "no", "null", "true", "1_000", "2024-01-31", "0x1f", "4e5", "on"])
+def test_an_overlay_may_have_a_name_that_yaml_reads_as_something_else(place, name):
+    assert main(["init", f"{name}.yaml", *LINE]) == 0
+    config, called = written(f"{name}.yaml"), name.replace("-", "_")
+    assert called in config.tasks and called in config.tables and called in config.frontiers
+    assert {cell.task for cell in table_cells(config, called)} == {called}
+    assert config.tasks[called].title == called
+
+
+@pytest.mark.parametrize("name", ["on", "no", "Null"])
+def test_so_may_a_function_that_makes_a_network(place, name):
+    Path("my_networks.py").write_text(f"{MODULE}\n{name} = plain\n")
+    save_untrained(f"my_networks:{name}")
+    assert init("--weights", "other.pt", "--architecture", f"my_networks:{name}", *FOLDER) == 0
+    assert set(written().tasks["mine"].networks) == {name}
