@@ -15,6 +15,10 @@ _PIECE = 1000
 """Images whose divergence is computed at once: of ImageNet's, all at once would take a gigabyte."""
 
 
+class NotFiniteError(NernError):
+    """A network says nothing of some images."""
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What a network says of the test images.
@@ -75,7 +79,7 @@ def predict(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], workers
         where: whose network it is, for messages.
 
     Raises:
-        NernError: a logit is NaN or infinite. Some class would be the likeliest all the same.
+        NotFiniteError: a logit is NaN or infinite. Some class would be the likeliest all the same.
     """
     was_training = module.training
     module.eval()
@@ -97,7 +101,7 @@ def predict(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], workers
 def _check_finite(found: Predictions, where: str) -> None:
     wrong = int((~found.log_probabilities.isfinite().all(dim=1)).sum())
     if wrong:
-        raise NernError(
+        raise NotFiniteError(
             f"{where}: its logits of {wrong} of {len(found.labels)} test images are NaN or infinite; look for what is "
             "wrong with its weights, such as a variance below 0, and make or fetch them again"
         )

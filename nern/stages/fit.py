@@ -28,7 +28,7 @@ from nern.method.workers import Workers
 from nern.seeding import generator
 from nern.settings import Phase
 from nern.stages import history
-from nern.stages.accuracy import TEST_BATCH, predict
+from nern.stages.accuracy import TEST_BATCH, NotFiniteError, predict
 from nern.stages.artifacts import TrainedOriginal, load_original, load_permutation, network_file, rebuild
 from nern.stages.runtime import Run, provenance, start_in_pieces
 from nern.stages.teacher import Teacher
@@ -109,15 +109,15 @@ class Fit:
         """The reconstructed weights of each layer."""
         return self.layout.weights(self.exact.predict())
 
-    def test(self, done: int) -> float:
-        """Accuracy of the reconstructed network after so many iterations, in per cent."""
+    def test(self) -> float | None:
+        """Accuracy of the reconstructed network now, in per cent; None if its logits overflow: they may in between."""
         module, layers = self.original.module, self.original.layers
         original = [weight.clone() for weight in self.original.weights]
         rebuild(module, layers, self.weights())
         try:
             return predict(module, self.tests, self.workers, self.cell.path).top(1)
-        except NernError:
-            _stop(self, done, "logits of test images are NaN or infinite at")
+        except NotFiniteError:
+            return None
         finally:
             rebuild(module, layers, original)
 
@@ -228,7 +228,8 @@ def _run_phase(
                 losses = fit.forward.reconstruct(sample, phase.losses)
             optimizer.step(lr)
             done = stretch.first + step + 1
-            accuracy = {"accuracy": fit.test(done)} if _is_test(fit, done) else {}
+            tested = fit.test() if _is_test(fit, done) else None
+            accuracy = {} if tested is None else {"accuracy": tested}
             if accuracy or done % every == 0 or done == fit.total:
                 fit.rows.append([done, stretch.name, lr, *_values(losses), accuracy.get("accuracy")])
             shown = bool(accuracy) or clock.wants_line()
