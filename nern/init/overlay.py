@@ -87,9 +87,12 @@ class Overlay:
         return read(self.files, yaml.safe_load(self.text()))
 
     def command(self) -> str:
-        """What makes the table."""
-        overlays = shlex.join(map(str, [*self.files[1:], self.path]))
-        return f"snakemake --cores {cores()} tables/{self.name}.md --configfile {overlays}"
+        """What makes the table: Snakemake reads the checkout's config.yaml first, unless it is told not to."""
+        first, *others = self.files
+        replaced = first.resolve() != Path("config.yaml").resolve()
+        overlays = shlex.join(map(str, [*([first] if replaced else []), *others, self.path]))
+        option = " --replace-workflow-config" * replaced
+        return f"snakemake --cores {cores()} tables/{self.name}.md{option} --configfile {overlays}"
 
     def text(self) -> str:
         """The file."""

@@ -32,10 +32,10 @@ from three_colors import (
 from nern import config as configuration
 from nern.cli import main
 from nern.init.network import near_chance
-from nern.init.overlay import SHARES, sizes_of, variant_of
+from nern.init.overlay import SHARES, Overlay, sizes_of, variant_of
 from nern.matrix import OriginalCell, check, original_settings, protocol_of, table_cells
 from nern.method.kernels import KernelLayout
-from nern.settings import PositionalEmbedding, Protocol, TableEmbedding
+from nern.settings import DigitsImages, Network, PositionalEmbedding, Protocol, TableEmbedding
 from nern.stages import cost
 
 LINE = [*RESNET, *FOLDER]
@@ -63,6 +63,21 @@ def test_one_line_makes_an_overlay_of_what_was_found(place, capsys, trained):
     assert "hardly more than by chance" not in said.err and hits > 12
     assert f"{len(table_cells(config, 'mine'))} cells" in said.out
     assert re.search(r"snakemake --cores \d+ tables/mine.md --configfile mine.yaml", said.out)
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        (["config.yaml"], "tables/mine.md --configfile mine.yaml"),
+        (["config.yaml", "more.yaml"], "tables/mine.md --configfile more.yaml mine.yaml"),
+        # else Snakemake would read the checkout's config.yaml, by which nothing was tried
+        (["other.yaml"], "tables/mine.md --replace-workflow-config --configfile other.yaml mine.yaml"),
+    ],
+)
+def test_the_command_reads_the_files_that_were_tried(files, wanted):
+    images, network = DigitsImages(source="digits"), Network(architecture="cifar-resnet", depth=8)
+    overlay = Overlay([Path(name) for name in files], Path("mine.yaml"), images, 10, network, "cpu")
+    assert overlay.command().endswith(wanted)
 
 
 OTHERS = {
