@@ -28,8 +28,8 @@ def read_parquet(images: ParquetImages, where: str, channels: int) -> Splits:
             classes in different ways, or a file is named twice.
     """
     check_channels(channels, where)
+    label_names(images, where)  # opens each file: what cannot be opened cannot be told from others, either
     _check_apart(images, where)
-    label_names(images, where)
     splits: Splits = {}
     for split in SPLITS:
         paths = images.train if split == "train" else images.test

@@ -3,6 +3,7 @@
 Wrong ones give no error, only a low accuracy: labels are numbers, and a network takes any image.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,4 +98,4 @@ def _numbers(value: object) -> list[float]:
     value = value.tolist() if isinstance(value, torch.Tensor) else value
     if not isinstance(value, list | tuple) or not all(isinstance(number, int | float) for number in value):
         return []
-    return [float(number) for number in value]
+    return [float(number) for number in value] if all(map(math.isfinite, value)) else []

@@ -222,6 +222,11 @@ class TestParquet:
             self.read(["a.parquet"])
         assert "\n" not in str(caught.value)
 
+    def test_a_link_to_itself(self):
+        Path("a.parquet").symlink_to("a.parquet")
+        with pytest.raises(NernError, match=r"a\.parquet: cannot be read as parquet"):
+            self.read(["a.parquet"])
+
     def test_damaged_pages(self):
         name = self.write("a.parquet", random_images(40), [0] * 40)
         content = bytearray(Path(name).read_bytes())

@@ -30,7 +30,16 @@ def test_what_a_checkpoint_says_of_its_classes_is_read_in_the_order_of_its_outpu
     assert (said.mean, said.std) == (([0.5], [0.25]) if "mean" in beside else ([], []))
 
 
-@pytest.mark.parametrize("beside", [{}, {"classes": 12}, {"classes": {"a": "b"}}, {"mean": "0.5", "std": [None]}])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {},
+        {"classes": 12},
+        {"classes": {"a": "b"}},
+        {"mean": "0.5", "std": [None]},
+        {"mean": [0.5, float("nan")], "std": [float("inf")]},
+    ],
+)
 def test_a_file_that_says_nothing_says_nothing(tmp_path, beside):
     torch.save(STATE | beside, tmp_path / "w.pt")
     safetensors.torch.save_file(STATE, tmp_path / "w.safetensors")
