@@ -255,19 +255,6 @@ def network_steps(protocol: Protocol, phase: Phase) -> int:
     return phase.iterations - (min(phase.warmup, phase.iterations) if losses.reconstruction else 0)
 
 
-def _check_warmup(config: Config, cell: Cell) -> None:
-    """Refuse a protocol whose warm-up leaves no step to the distillation that it asks for."""
-    protocol = protocol_of(config, cell)
-    for name, phase in (("training", protocol.training), ("distillation", protocol.distillation)):
-        if phase is None or phase.iterations == 0 or network_steps(protocol, phase) > 0:
-            continue
-        if protocol.distillation_gradient and (phase.losses.alpha or phase.losses.beta):
-            raise NernError(
-                f"the protocol of {cell.network} by {cell.variant}: {name}.warmup ({phase.warmup:,}) leaves none of "
-                f"{phase.iterations:,} iterations to alpha and beta; set {name}.warmup: 0, or both of these to 0"
-            )
-
-
 def original_of(config: Config, cell: Cell) -> OriginalCell:
     """The original that a cell learns."""
     return OriginalCell(cell.task, cell.network, protocol_of(config, cell).original)
@@ -284,6 +271,25 @@ def fit_settings(config: Config, cell: Cell) -> FitSettings:
         seed=cell.seed,
         protocol=protocol_of(config, cell),
     )
+
+
+def settings_to_fit_by(config: Config, cell: Cell) -> FitSettings:
+    """`fit_settings` of a cell that is about to be fitted.
+
+    Raises:
+        NernError: a name is unknown, or a warm-up leaves no step to the distillation that the protocol asks for.
+    """
+    settings = fit_settings(config, cell)
+    protocol = settings.protocol
+    for name, phase in (("training", protocol.training), ("distillation", protocol.distillation)):
+        if phase is None or phase.iterations == 0 or network_steps(protocol, phase) > 0:
+            continue
+        if protocol.distillation_gradient and (phase.losses.alpha or phase.losses.beta):
+            raise NernError(
+                f"{cell.path}: the warm-up of its protocol, {name}.warmup: {phase.warmup}, leaves none of "
+                f"{phase.iterations:,} iterations to alpha and beta; set it to 0, or both of these"
+            )
+    return settings
 
 
 def table_of(config: Config, name: str) -> Table:
@@ -408,7 +414,6 @@ def check(config: Config) -> None:
             cells = cells_of(config, f"{FRONTIER}{name}" if kind == "frontiers" else name)
             for cell in {(c.network, c.variant): c for c in cells}.values():
                 fit_settings(config, cell)
-                _check_warmup(config, cell)
         except NernError as error:
             raise NernError(f"{kind}.{name}: {error}") from None
     for name in config.tables:

@@ -17,7 +17,7 @@ from nern.code_digest import code_digest
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches, TrainingBatches
 from nern.errors import NernError
-from nern.matrix import Cell, data_path, fit_settings, original_of
+from nern.matrix import Cell, data_path, original_of, settings_to_fit_by
 from nern.method.backpropagation import PredictorPass
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
@@ -55,7 +55,7 @@ class Fit:
 
     def __init__(self, config: Config, cell: Cell, device: torch.device, workers: Workers) -> None:
         self.config, self.cell, self.device, self.workers = config, cell, device, workers
-        self.settings = fit_settings(config, cell)
+        self.settings = settings_to_fit_by(config, cell)
         self.protocol = protocol = self.settings.protocol
         self.original: TrainedOriginal = load_original(config, original_of(config, cell))
         permutation = load_permutation(config, original_of(config, cell), cell.smoothing, self.original)

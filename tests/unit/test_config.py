@@ -106,8 +106,6 @@ def test_mistakes_are_one_sentence_with_their_place(mistake):
         ("tables.cifar10.sizes", {"resnet21": [140]}, "unknown network 'resnet21'"),
         ("tables.cifar10.variants", ["bass"], "unknown variant 'bass'"),
         ("protocol.original", "lost", "unknown original 'lost'"),
-        # ResNet56's warm-up of 10,000 iterations
-        ("variants.base", {"training": {"iterations": 5000}}, "resnet56 by base: training.warmup .10,000. leaves none"),
     ],
 )
 def test_unknown_names_are_found_before_anything_runs(path, value, sentence):

@@ -6,6 +6,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nern import matrix
 from nern.config import fingerprint, parse, read
 from nern.errors import NernError
 from nern.matrix import Cell, OriginalCell, all_cells, check, fit_settings, original_of, original_settings, table_cells
@@ -184,3 +185,27 @@ def test_a_shipped_architecture_counts_by_its_settings(architecture):
 def test_an_own_architecture_that_is_not_there_is_found_before_anything_runs():
     with pytest.raises(NernError, match=r"tables\.cifar10: .*'no_such_nets' is not found"):
         check(with_architecture("no_such_nets:net"))
+
+
+@pytest.mark.parametrize(
+    ("iterations", "losses", "refused"),
+    [
+        (10_001, {}, False),
+        (10_000, {}, True),  # ResNet56 has a warm-up of so many
+        (10_000, {"alpha": 0, "beta": 0}, False),
+        (10_000, {"reconstruction": 0}, False),  # without L_recon there is none
+        (0, {}, False),
+    ],
+)
+def test_a_warm_up_that_leaves_no_distillation_is_refused_where_it_is_fitted(iterations, losses, refused):
+    training = {"iterations": iterations, "losses": losses}
+    config = read([ROOT / "config.yaml"], {"variants": {"base": {"training": training}}})
+    matrix.check(config)  # a cell that nobody asks for stops no other
+    cell = matrix.Cell("cifar10", "resnet56", "none", 240, "base", 0)
+    if refused:
+        with pytest.raises(
+            NernError, match="training.warmup: 10000, leaves none of 10,000 iterations to alpha and beta"
+        ):
+            matrix.settings_to_fit_by(config, cell)
+    else:
+        assert matrix.settings_to_fit_by(config, cell) == matrix.fit_settings(config, cell)

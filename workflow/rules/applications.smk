@@ -12,6 +12,7 @@ rule compress_cell:
         settings=lambda wildcards: fingerprint(
             checked(compression.compression_settings, cell_of(wildcards))
         ),
+        made_of=made_of,
         code=code_digest("nern.stages.compress"),
     log:
         f"logs/{CELL.removeprefix('results/')}/compress.log",
@@ -40,6 +41,7 @@ rule compress_original:
         settings=lambda wildcards: fingerprint(
             checked(compression.compression_settings, original_of(wildcards))
         ),
+        made_of=made_of,
         code=code_digest("nern.stages.compress"),
     log:
         "logs/{task}/{network}/originals/{original}/compress.log",
@@ -67,6 +69,7 @@ rule importance:
         images=lambda wildcards: checked(
             matrix.figure_settings, "weight_importance"
         ).images,
+        made_of=made_of,
         code=code_digest("nern.stages.importance"),
     log:
         f"logs/{CELL.removeprefix('results/')}/importance.log",

@@ -15,6 +15,7 @@ from nern.config import read as read_config
 from nern.config import text_of
 from nern.data import contents
 from nern.errors import NernError
+from nern.lineage import Lineage
 from nern.code_digest import code_digest
 from nern.report.inputs import figure_fingerprint, table_fingerprint, table_inputs
 
@@ -70,6 +71,17 @@ shell.prefix(
         "{", "{{"
     ).replace("}", "}}")
 )
+
+
+LINEAGE = Lineage(CONFIG)
+
+
+def made_of(wildcards, input):
+    """What the inputs of a rule are made by: a stage above it that failed leaves its products outdated."""
+    try:
+        return LINEAGE.of_all(map(str, input))
+    except NernError as error:
+        sys.exit(f"nern: {error}")
 
 
 # What a rule asks a cluster for; a retry resumes, and asks for more.

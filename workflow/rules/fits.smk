@@ -10,8 +10,9 @@ rule fit:
     params:
         path=lambda wildcards: cell_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
-            checked(matrix.fit_settings, cell_of(wildcards))
+            checked(matrix.settings_to_fit_by, cell_of(wildcards))
         ),
+        made_of=made_of,
         code=code_digest("nern.stages.fit"),
     log:
         f"logs/{CELL.removeprefix('results/')}/fit.log",
@@ -34,6 +35,7 @@ rule evaluate:
         f"{CELL}/metrics.json",
     params:
         path=lambda wildcards: cell_of(wildcards).path,
+        made_of=made_of,
         code=code_digest("nern.stages.evaluate"),
     log:
         f"logs/{CELL.removeprefix('results/')}/evaluate.log",

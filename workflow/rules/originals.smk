@@ -35,6 +35,7 @@ rule train_original:
         weights=lambda wildcards: checked(
             contents.present_weights, original_of(wildcards)
         ),
+        made_of=made_of,
         code=code_digest("nern.stages.train_original"),
     log:
         "logs/{task}/{network}/originals/{original}/train_original.log",
@@ -62,6 +63,7 @@ rule permute:
                 matrix.permutation_settings, original_of(wildcards), wildcards.mode
             )
         ),
+        made_of=made_of,
         code=code_digest("nern.stages.permute"),
     log:
         "logs/{task}/{network}/originals/{original}/permute-{mode}.log",

@@ -12,6 +12,7 @@ rule table:
         multiext("tables/{table}", ".md", ".tex", ".csv"),
     params:
         settings=lambda wildcards: checked(table_fingerprint, wildcards.table),
+        made_of=made_of,
         code=code_digest("nern.report.tables.write"),
     log:
         "logs/tables/{table}.log",
@@ -34,6 +35,7 @@ rule figure:
         multiext("figures/{figure}", ".png", ".csv"),
     params:
         settings=lambda wildcards: checked(figure_fingerprint, wildcards.figure),
+        made_of=made_of,
         code=code_digest("nern.report.figures.write"),
     log:
         "logs/figures/{figure}.log",
@@ -55,6 +57,7 @@ rule collect:
             caption="../report/cells.rst",
         ),
     params:
+        made_of=made_of,
         code=code_digest("nern.report.cells.page"),
     log:
         "logs/collect.log",

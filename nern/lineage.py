@@ -1,0 +1,95 @@
+"""By what a result is made: settings, code and a user's files, of its own stage and of all before it, in one digest.
+
+Snakemake remembers a stage that failed as one that ran, and takes what an earlier run made further down for up to date,
+although what it was made of is gone. So every rule has the lineage of its inputs among its parameters. The Snakefile
+imports this module, so it imports nothing heavy.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from nern.code_digest import code_digest
+from nern.compression import compression_settings
+from nern.config import Config, fingerprint
+from nern.data import contents
+from nern.matrix import (
+    COMPRESSION,
+    RESULTS,
+    Cell,
+    OriginalCell,
+    data_settings,
+    figure_settings,
+    fit_settings,
+    original_of,
+    original_settings,
+    parse_target,
+    permutation_settings,
+)
+
+_IMAGES = re.compile(rf"{RESULTS}/([^/]+)/images/data\.json")
+_PERMUTATION = re.compile(r"permutation-(.+)\.npz")
+_FIGURE = "weight_importance"
+"""The figure whose settings say what stage `importance` measures."""
+
+
+class Lineage:
+    """The lineages of a configuration's results, each computed once."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.known: dict[str, str] = {}
+
+    def of_all(self, paths: Iterable[str]) -> str:
+        """The digest of several results' lineages."""
+        return _digest(*(self.of(path) for path in paths))
+
+    def of(self, path: str) -> str:
+        """The digest of a result's lineage, by its path.
+
+        Raises:
+            NernError: the path is that of no result, or a name in it is unknown.
+        """
+        if path not in self.known:
+            folder, _, file = path.rpartition("/")
+            images = _IMAGES.fullmatch(path)
+            if images:
+                self.known[path] = self._images(images[1])
+            else:
+                target = parse_target(folder)
+                own = self._original if isinstance(target, OriginalCell) else self._cell
+                self.known[path] = _digest(*own(target, file))  # type: ignore[arg-type]
+        return self.known[path]
+
+    def _images(self, task: str) -> str:
+        settings, sources = data_settings(self.config, task), contents.present_sources(self.config, task)
+        return _digest(fingerprint(settings), *sources, code_digest("nern.stages.prepare_data"))
+
+    def _original(self, original: OriginalCell, file: str) -> list[str]:
+        settings = fingerprint(original_settings(self.config, original))
+        own = [settings, contents.present_weights(self.config, original), code_digest("nern.stages.train_original")]
+        own.append(self.of(f"{RESULTS}/{original.task}/images/data.json"))
+        if mode := _PERMUTATION.fullmatch(file):
+            order = permutation_settings(self.config, original, mode[1])
+            return [*own, fingerprint(order), code_digest("nern.stages.permute")]
+        return own + (self._compressed(original) if file == COMPRESSION else [])
+
+    def _cell(self, cell: Cell, file: str) -> list[str]:
+        permutation = original_of(self.config, cell).permutation(cell.smoothing)
+        own = [self.of(permutation), fingerprint(fit_settings(self.config, cell)), code_digest("nern.stages.fit")]
+        if file == COMPRESSION:
+            return own + self._compressed(cell)
+        if file == "metrics.json":
+            return [*own, code_digest("nern.stages.evaluate")]
+        if file == "importance.json":
+            figure = figure_settings(self.config, _FIGURE)
+            return [*own, fingerprint(figure), code_digest("nern.stages.importance")]
+        return own
+
+    def _compressed(self, target: Cell | OriginalCell) -> list[str]:
+        settings = compression_settings(self.config, target)
+        return [fingerprint(settings), code_digest("nern.stages.compress")]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
