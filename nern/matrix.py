@@ -383,7 +383,8 @@ def figure_inputs(config: Config, name: str) -> list[str]:
     if name.startswith(FRONTIER):
         return frontier_inputs(config, name)
     suffixes = {
-        "loss_curves": ["metrics.json", "history.csv"],
+        "loss_curves": ["metrics.json", "history.csv", "fit.json"],
+        "cost_tradeoff": ["metrics.json", "fit.json"],
         "meta_compression": ["metrics.json", COMPRESSION],
         "weight_importance": ["metrics.json", "importance.json"],
         "kernels": ["metrics.json", "predictor.safetensors"],

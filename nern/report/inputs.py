@@ -45,8 +45,8 @@ def _cells(config: Config, name: str) -> list[Cell]:
 
 
 def metrics_of(cells: list[Cell]) -> list[str]:
-    """The files that a table of these cells is made of."""
-    return [f"{cell.path}/metrics.json" for cell in cells]
+    """The files that a table of these cells is made of: what was measured, and the seconds of the fit."""
+    return [f"{cell.path}/{file}" for cell in cells for file in ("metrics.json", "fit.json")]
 
 
 def table_fingerprint(config: Config, name: str) -> str:

@@ -4,6 +4,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
+from nern.report.cells.collect import DONE
+
 log = logging.getLogger(__name__)
 _SUFFIX = ".partial"
 
@@ -18,18 +22,28 @@ def is_partial(file: Path) -> bool:
     return file.stem.endswith(_SUFFIX)
 
 
-def stem(whole: str, inputs: Sequence[str], root: Path) -> str:
-    """The name of a table's or figure's files: `whole`, or `whole.partial` while a file that it is made of is missing.
+def stem(whole: str, inputs: Sequence[str], root: Path, absent: int = 0) -> str:
+    """The name of a table's or figure's files: `whole`, or `whole.partial` while something is not there.
 
     Args:
         whole: the name of the table or figure.
         inputs: the files that the workflow makes it of.
         root: the folder that `results/` lies in.
+        absent: how many of its numbers do not count, whose files may be there: outdated or failed, say.
     """
     missing = sum(not (root / path).is_file() for path in inputs)
-    if not missing:
+    if missing:
+        what = f"{missing} of the {len(inputs)} files that {whole} is made of are missing"
+    elif absent:
+        what = f"{absent} of the numbers that {whole} is made of do not count"
+    else:
         return whole
-    log.warning(
-        "%d of the %d files that %s is made of are missing: %s shows the rest", missing, len(inputs), whole, name(whole)
-    )
+    log.warning("%s: %s shows the rest", what, name(whole))
     return name(whole)
+
+
+def absent(frame: pd.DataFrame) -> int:
+    """How many numbers of a frame are not there: cells that are not done, or seeds of a frontier."""
+    if "status" in frame:
+        return int((frame["status"] != DONE).sum())
+    return int((frame["seeds"] - frame["n"]).sum()) if "seeds" in frame else 0

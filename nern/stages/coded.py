@@ -51,11 +51,13 @@ class KernelLearner(Learner):
         self.count = sum(weight.numel() for weight in self.target)
 
     def gradients(self, values: Mapping[str, Array], step: int, images: Tensor) -> tuple[dict[str, Tensor], StepLosses]:
-        """L_recon is the root of the mean squared error, as in a fit."""
+        """Those of the phase's losses, as in a fit."""
         kernels = [torch.from_numpy(values[name]).to(self.teacher.device) for name in self.names]
         distilled, output, features = self.teacher.distill(images, kernels, self.losses)
-        reconstruction = (squared_error(kernels, self.target) / self.count).sqrt()
-        factor = self.losses.reconstruction / (self.count * reconstruction.clamp_min(torch.finfo(torch.float32).tiny))
+        norm = squared_error(kernels, self.target).sqrt()
+        over = self.count if self.losses.form == "text" else math.sqrt(self.count)
+        reconstruction = norm / over
+        factor = self.losses.reconstruction / (over * norm.clamp_min(torch.finfo(torch.float32).tiny))
         pairs = zip(self.names, kernels, self.target, distilled, strict=True)
         found = {name: (passed + (ours - theirs) * factor).cpu() for name, ours, theirs, passed in pairs}
         return found, StepLosses(reconstruction, output, features)

@@ -204,7 +204,7 @@ def test_a_warm_up_that_leaves_no_distillation_is_refused_where_it_is_fitted(ite
     cell = matrix.Cell("cifar10", "resnet56", "none", 240, "base", 0)
     if refused:
         with pytest.raises(
-            NernError, match="training.warmup: 10000, leaves none of 10,000 iterations to alpha and beta"
+            NernError, match=r"training.warmup: 10000, leaves none of 10,000 iterations to alpha and beta"
         ):
             matrix.settings_to_fit_by(config, cell)
     else:

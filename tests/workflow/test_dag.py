@@ -103,6 +103,17 @@ def test_a_run_that_fails_shows_the_end_of_the_jobs_log(run):
     assert "Traceback" not in done.stderr and "RuleException" not in done.stderr
 
 
+def test_a_refit_that_failed_is_tried_again_and_no_older_table_stands_for_it(run):
+    """Snakemake remembers the failed job as one that ran with the new settings, and the older metrics are there."""
+    (run / "wild.yaml").write_text("variants: {decoupled: {training: {optimizer: {lr: 1.0e9}}}}\n")
+    overlays = [*TINY, "wild.yaml"]
+    assert snakemake(run, f"{CELL}/metrics.json", overlays=overlays).returncode == 1
+    plan = planned(run, TABLE, overlays=overlays)
+    assert plan == {"fit": 6, "evaluate": 6, "table": 1}
+    assert planned(run, f"{CELL}/metrics.json", overlays=overlays) == {"fit": 1, "evaluate": 1}
+    assert planned(run, TABLE) == {"fit": 1, "evaluate": 1, "table": 1}  # and back
+
+
 def test_the_demonstration_also_measures_what_its_networks_are_worth_at_equal_bytes(run):
     assert planned(run, "demo") == {
         "compress_cell": 4, "compress_original": 1, "table": 1, "figure": 1, "collect": 1,
@@ -221,6 +232,22 @@ def test_a_table_of_half_a_matrix_does_not_stand_for_the_whole(run):
     subprocess.run([sys.executable, "-m", "nern", "table", "digits", *config], cwd=run, env=environment, check=True)
     assert (run / "tables/digits.partial.md").exists()
     assert planned(run, "tables/digits.md") == {"fit": 1, "evaluate": 1, "table": 1}
+
+
+def test_a_table_of_outdated_cells_does_not_stand_for_the_whole(run):
+    before = (run / "tables/digits.md").read_bytes()
+    (run / "other.yaml").write_text("variants: {decoupled: {training: {iterations: 21}}}\n")
+    environment = os.environ | {"PYTHONPATH": str(run)}
+    config = ["--config", "config.yaml", *TINY]
+    nern = [sys.executable, "-m", "nern"]
+    subprocess.run([*nern, "table", "digits", *config, "other.yaml"], cwd=run, env=environment, check=True)
+    assert "6 outdated" in (run / "tables/digits.partial.md").read_text()
+    assert (run / "tables/digits.md").read_bytes() == before
+    found = subprocess.run(
+        [*nern, "verify", *config, "other.yaml"], cwd=run, env=environment, capture_output=True, text=True
+    )
+    assert found.returncode == 1
+    assert "tables/digits.csv: the numbers of" in found.stdout
 
 
 def test_imported_weights_are_an_input(run, monkeypatch):
@@ -429,6 +456,8 @@ def test_a_killed_snakemake_leaves_nothing_that_a_rerun_cannot_finish(run):
     assert done.returncode == 0, done.stdout + done.stderr
     after = digests(run / "results")
     volatile = {name for name in before if name.endswith("fit.json")}
+    # a write that was killed leaves its temporary file
+    volatile |= {name for name in after if re.search(r"/\.[^/]+\.[0-9a-f]{8}$", name)}
     assert {n: d for n, d in after.items() if n not in volatile} == {
         n: d for n, d in before.items() if n not in volatile
     }

@@ -12,6 +12,7 @@ from tiny import CELL, CONFIG, ORIGINAL, nern
 
 from nern import checkpoint
 from nern import config as configuration
+from nern.cli import main
 from nern.matrix import Cell
 from nern.method.permutation import overhead_bits
 from nern.networks.cifar_resnet import CifarResNet
@@ -256,6 +257,15 @@ def test_damaged_and_foreign_files_are_one_sentence(run, capsys):
         assert not Path(arguments[1]).exists() or arguments[1] == "foreign.nern"
     assert nern("pack", CELL, "cell.nern") == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_plot_of_numbers_of_another_fit_is_refused(run, capsys):
+    before = Path(CELL, "metrics.json").read_text()
+    Path("longer.yaml").write_text("variants: {decoupled: {training: {iterations: 21}}}\n")
+    assert main(["fit", CELL, *CONFIG, "longer.yaml"]) == 0
+    Path(CELL, "metrics.json").write_text(before)  # the hand-over wrote the new fit's
+    assert main(["plot", CELL, *CONFIG, "longer.yaml"]) == 2
+    assert "run: nern evaluate" in capsys.readouterr().err
 
 
 def test_a_plot_is_the_same_twice(run, capsys):

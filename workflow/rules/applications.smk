@@ -12,7 +12,7 @@ rule compress_cell:
         settings=lambda wildcards: fingerprint(
             checked(compression.compression_settings, cell_of(wildcards))
         ),
-        made_of=made_of,
+        made_of=lambda wildcards: made_of(*fitted_inputs(wildcards).values()),
         code=code_digest("nern.stages.compress"),
     log:
         f"logs/{CELL.removeprefix('results/')}/compress.log",
@@ -41,7 +41,9 @@ rule compress_original:
         settings=lambda wildcards: fingerprint(
             checked(compression.compression_settings, original_of(wildcards))
         ),
-        made_of=made_of,
+        made_of=lambda wildcards: made_of(
+            f"{original_of(wildcards).path}/network.safetensors"
+        ),
         code=code_digest("nern.stages.compress"),
     log:
         "logs/{task}/{network}/originals/{original}/compress.log",
@@ -69,7 +71,7 @@ rule importance:
         images=lambda wildcards: checked(
             matrix.figure_settings, "weight_importance"
         ).images,
-        made_of=made_of,
+        made_of=lambda wildcards: made_of(*fitted_inputs(wildcards).values()),
         code=code_digest("nern.stages.importance"),
     log:
         f"logs/{CELL.removeprefix('results/')}/importance.log",

@@ -17,7 +17,12 @@ from nern.data import contents
 from nern.errors import NernError
 from nern.lineage import Lineage
 from nern.code_digest import code_digest
-from nern.report.inputs import figure_fingerprint, table_fingerprint, table_inputs
+from nern.report.inputs import (
+    figure_fingerprint,
+    metrics_of,
+    table_fingerprint,
+    table_inputs,
+)
 
 
 wildcard_constraints:
@@ -76,10 +81,13 @@ shell.prefix(
 LINEAGE = Lineage(CONFIG)
 
 
-def made_of(wildcards, input):
-    """What the inputs of a rule are made by: a stage above it that failed leaves its products outdated."""
+def made_of(*paths):
+    """What the inputs of a rule are made by: a stage above it that failed leaves its products outdated.
+
+    They are named anew, for Snakemake compares no parameter that is a function of the input.
+    """
     try:
-        return LINEAGE.of_all(map(str, input))
+        return LINEAGE.of_all(paths)
     except NernError as error:
         sys.exit(f"nern: {error}")
 

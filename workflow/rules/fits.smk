@@ -12,7 +12,7 @@ rule fit:
         settings=lambda wildcards: fingerprint(
             checked(matrix.settings_to_fit_by, cell_of(wildcards))
         ),
-        made_of=made_of,
+        made_of=lambda wildcards: made_of(*fit_inputs(wildcards).values()),
         code=code_digest("nern.stages.fit"),
     log:
         f"logs/{CELL.removeprefix('results/')}/fit.log",
@@ -35,7 +35,7 @@ rule evaluate:
         f"{CELL}/metrics.json",
     params:
         path=lambda wildcards: cell_of(wildcards).path,
-        made_of=made_of,
+        made_of=lambda wildcards: made_of(*fitted_inputs(wildcards).values()),
         code=code_digest("nern.stages.evaluate"),
     log:
         f"logs/{CELL.removeprefix('results/')}/evaluate.log",

@@ -35,7 +35,7 @@ rule train_original:
         weights=lambda wildcards: checked(
             contents.present_weights, original_of(wildcards)
         ),
-        made_of=made_of,
+        made_of=lambda wildcards: made_of(images_of(wildcards.task)),
         code=code_digest("nern.stages.train_original"),
     log:
         "logs/{task}/{network}/originals/{original}/train_original.log",
@@ -63,7 +63,9 @@ rule permute:
                 matrix.permutation_settings, original_of(wildcards), wildcards.mode
             )
         ),
-        made_of=made_of,
+        made_of=lambda wildcards: made_of(
+            f"{original_of(wildcards).path}/network.safetensors"
+        ),
         code=code_digest("nern.stages.permute"),
     log:
         "logs/{task}/{network}/originals/{original}/permute-{mode}.log",

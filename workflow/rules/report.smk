@@ -12,7 +12,7 @@ rule table:
         multiext("tables/{table}", ".md", ".tex", ".csv"),
     params:
         settings=lambda wildcards: checked(table_fingerprint, wildcards.table),
-        made_of=made_of,
+        made_of=lambda wildcards: made_of(*checked(table_inputs, wildcards.table)),
         code=code_digest("nern.report.tables.write"),
     log:
         "logs/tables/{table}.log",
@@ -35,7 +35,9 @@ rule figure:
         multiext("figures/{figure}", ".png", ".csv"),
     params:
         settings=lambda wildcards: checked(figure_fingerprint, wildcards.figure),
-        made_of=made_of,
+        made_of=lambda wildcards: made_of(
+            *checked(matrix.figure_inputs, wildcards.figure)
+        ),
         code=code_digest("nern.report.figures.write"),
     log:
         "logs/figures/{figure}.log",
@@ -47,7 +49,7 @@ rule figure:
 
 rule collect:
     input:
-        [f"{cell.path}/metrics.json" for cell in matrix.all_cells(CONFIG)],
+        metrics_of(matrix.all_cells(CONFIG)),
     output:
         "results/cells.csv",
         report(
@@ -57,7 +59,7 @@ rule collect:
             caption="../report/cells.rst",
         ),
     params:
-        made_of=made_of,
+        made_of=lambda wildcards: made_of(*metrics_of(matrix.all_cells(CONFIG))),
         code=code_digest("nern.report.cells.page"),
     log:
         "logs/collect.log",

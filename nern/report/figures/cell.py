@@ -11,6 +11,7 @@ from nern import files
 from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import Cell, task_of
+from nern.report.cells.collect import DONE, current
 from nern.report.figures import curves, kernels
 from nern.report.figures.style import COLORS, LINES, plain, style
 from nern.report.figures.style import write as write_images
@@ -26,8 +27,12 @@ def write(config: Config, cell: Cell, root: Path) -> str:
         NernError: the cell is not evaluated, or a file of it is damaged.
     """
     folder = root / cell.path
-    if not (folder / "metrics.json").exists():
-        raise NernError(f"{folder}/metrics.json: is missing; run: nern evaluate {cell.path}")
+    state = current(config, [cell], root).iloc[0]
+    if state["status"] != DONE:
+        reason = f" ({state['message']})" if state["message"] else ""
+        raise NernError(
+            f"{folder}: is {state['status']}{reason}, so there is nothing to draw; run: nern evaluate {cell.path}"
+        )
     metrics, history = files.read_json(folder / "metrics.json"), curves.history(folder / "history.csv")
     layers: dict[str, float] = metrics["layer_rmse"]
     with style():

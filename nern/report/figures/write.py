@@ -9,7 +9,7 @@ from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import figure_cells, figure_inputs, figure_settings
 from nern.report import partial
-from nern.report.cells.collect import write_csv
+from nern.report.cells.collect import current, write_csv
 from nern.report.figures import (
     compression,
     cost,
@@ -53,9 +53,15 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
     """
     with style():
         data, figure = build(config, name, root)
-        stem = partial.stem(name, figure_inputs(config, name), root)
+        stem = partial.stem(name, figure_inputs(config, name), root, _absent(config, name, data, root))
         write_csv(out / f"{stem}.csv", data)
         write_images(figure, out, stem)
+
+
+def _absent(config: Config, name: str, data: pd.DataFrame, root: Path) -> int:
+    """How many numbers of a figure are not there."""
+    of_cells = not isinstance(figure_settings(config, name), Frontier)
+    return partial.absent(current(config, figure_cells(config, name), root) if of_cells else data)
 
 
 def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:

@@ -21,7 +21,7 @@ from nern.matrix import (
 )
 from nern.report.cells import collect
 from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
-from nern.report.cells.sources import changed_weights
+from nern.report.cells.sources import changed_images, changed_weights
 from nern.report.documents import formats
 from nern.report.frontier.points import compressed
 
@@ -48,7 +48,7 @@ def status(config: Config, root: Path) -> pd.DataFrame:
             row = collect.row(cell, digests, fingerprint(settings))
             original = OriginalCell(cell.task, cell.network, settings.protocol.original)
             if original not in changed:
-                changed[original] = changed_weights(config, original, root)
+                changed[original] = changed_weights(config, original, root) or changed_images(config, cell.task, root)
             row = collect.outdated(row, changed[original])
         except NernError as error:
             row = collect.names_of(cell) | {"status": DAMAGED, "message": str(error)}

@@ -39,7 +39,7 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
         NernError: the table is unknown, a metrics file is damaged, or a file cannot be written.
     """
     frame, document = table(config, name, root)
-    stem = partial.stem(name, table_inputs(config, name), root)
+    stem = partial.stem(name, table_inputs(config, name), root, partial.absent(frame))
     write_csv(out / f"{stem}.csv", frame)
     for suffix, text in render(document).items():
         files.write_text(out / f"{stem}{suffix}", text)

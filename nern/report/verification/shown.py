@@ -49,6 +49,10 @@ def _lines(config: Config, cells: list[Cell], path: Path) -> Iterator[Finding]:
     now = collect.current(config, cells, Path())
     present = {row["cell"]: row for row in now.to_dict("records")}
     shown = collect.read_csv(path)
+    if not partial.is_partial(path) and (
+        list(shown["cell"]) != [cell.path for cell in cells] or set(shown["status"]) - {collect.DONE}
+    ):
+        yield Finding(f"{path}: is not of all cells that it would have now; make it again, or remove it", error=True)
     for row in shown[shown["status"] == collect.DONE].to_dict("records"):
         found = present.get(row["cell"])
         if found is None or any(str(row[key]) != str(found[key]) for key in row):
