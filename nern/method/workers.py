@@ -16,13 +16,18 @@ Item = TypeVar("Item")
 Part = TypeVar("Part")
 
 
+def _begin() -> None:
+    """What torch keeps per thread: one that begins late, beside other work, might have OpenMP's number of threads."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
 class Workers:
     """Runs a function on pieces, in some number of threads; torch itself must be told to use one thread."""
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
-        # denormals are flushed per thread
-        self._pool = ThreadPoolExecutor(threads, "worker", torch.set_flush_denormal, (True,)) if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads, "worker", _begin) if threads > 1 else None
 
     def map(self, function: Callable[[Item], Part], pieces: Iterable[Item]) -> list[Part]:
         """The function's value on each piece, in their order."""
