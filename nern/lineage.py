@@ -52,18 +52,18 @@ class Lineage:
         """
         if path not in self.known:
             folder, _, file = path.rpartition("/")
-            images = _IMAGES.fullmatch(path)
-            if images:
-                self.known[path] = self._images(images[1])
+            if images := _IMAGES.fullmatch(path):
+                parts = self._images(images[1])
+            elif isinstance(target := parse_target(folder), OriginalCell):
+                parts = self._original(target, file)
             else:
-                target = parse_target(folder)
-                own = self._original if isinstance(target, OriginalCell) else self._cell
-                self.known[path] = _digest(*own(target, file))  # type: ignore[arg-type]
+                parts = self._cell(target, file)
+            self.known[path] = _digest(*parts)
         return self.known[path]
 
-    def _images(self, task: str) -> str:
+    def _images(self, task: str) -> list[str]:
         settings, sources = data_settings(self.config, task), contents.present_sources(self.config, task)
-        return _digest(fingerprint(settings), *sources, code_digest("nern.stages.prepare_data"))
+        return [fingerprint(settings), *sources, code_digest("nern.stages.prepare_data")]
 
     def _original(self, original: OriginalCell, file: str) -> list[str]:
         settings = fingerprint(original_settings(self.config, original))

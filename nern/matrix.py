@@ -15,7 +15,7 @@ from nern.code_digest import architecture_digest
 from nern.config import Config, layered, recipe_of
 from nern.errors import NernError
 from nern.report_settings import CellsFigure, FitFigure, Frontier, Table, TableFigure
-from nern.settings import MODES, Mode, Network, Original, Phase, Protocol, Settings, Task
+from nern.settings import MODES, Mode, Network, Original, Protocol, Settings, Task
 
 RESULTS = "results"
 FRONTIER = "frontier_"
@@ -247,14 +247,6 @@ def variant_layers(config: Config, name: str) -> list[Protocol]:
     return [Protocol.model_validate(layer) for layer in layers]
 
 
-def network_steps(protocol: Protocol, phase: Phase) -> int:
-    """How many steps of a phase run a network: see `nern.method.training.needs_network`, which says so of each."""
-    losses = phase.losses
-    if not protocol.distillation_gradient or losses.alpha == losses.beta == 0:
-        return 0
-    return phase.iterations - (min(phase.warmup, phase.iterations) if losses.reconstruction else 0)
-
-
 def original_of(config: Config, cell: Cell) -> OriginalCell:
     """The original that a cell learns."""
     return OriginalCell(cell.task, cell.network, protocol_of(config, cell).original)
@@ -271,25 +263,6 @@ def fit_settings(config: Config, cell: Cell) -> FitSettings:
         seed=cell.seed,
         protocol=protocol_of(config, cell),
     )
-
-
-def settings_to_fit_by(config: Config, cell: Cell) -> FitSettings:
-    """`fit_settings` of a cell that is about to be fitted.
-
-    Raises:
-        NernError: a name is unknown, or a warm-up leaves no step to the distillation that the protocol asks for.
-    """
-    settings = fit_settings(config, cell)
-    protocol = settings.protocol
-    for name, phase in (("training", protocol.training), ("distillation", protocol.distillation)):
-        if phase is None or phase.iterations == 0 or network_steps(protocol, phase) > 0:
-            continue
-        if protocol.distillation_gradient and (phase.losses.alpha or phase.losses.beta):
-            raise NernError(
-                f"{cell.path}: the warm-up of its protocol, {name}.warmup: {phase.warmup}, leaves none of "
-                f"{phase.iterations:,} iterations to alpha and beta; set it to 0, or both of these"
-            )
-    return settings
 
 
 def table_of(config: Config, name: str) -> Table:

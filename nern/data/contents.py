@@ -108,8 +108,8 @@ def weights(config: Config, original: OriginalCell) -> str | None:
 
 def present_sources(config: Config, task: str) -> list[str]:
     """The digests of both splits' files; of those that are not there any more, as they were when they were read."""
-    recorded = _recorded(Path(data_path(task)) / "data.json", "sources")
-    return [source(config, task, split) or str(recorded.get(split, "")) for split in ("train", "test")]
+    before = recorded(Path(data_path(task)) / "data.json", "sources")
+    return [source(config, task, split) or str(before.get(split, "")) for split in ("train", "test")]
 
 
 def present_weights(config: Config, original: OriginalCell) -> str:
@@ -121,10 +121,11 @@ def present_weights(config: Config, original: OriginalCell) -> str:
 
 def recorded_weights(original: OriginalCell) -> str:
     """The SHA-256 of the file that an original was imported from; empty if it was not."""
-    return str(_recorded(Path(original.path) / "metrics.json", "inputs").get("weights", ""))
+    return str(recorded(Path(original.path) / "metrics.json", "inputs").get("weights", ""))
 
 
-def _recorded(path: Path, key: str) -> dict[str, Any]:
+def recorded(path: Path, key: str) -> dict[str, Any]:
+    """Digests that a stage recorded in its JSON file; none where it did not, or the file is damaged."""
     try:
         return dict(files.read_json(path)[key])
     except (NernError, KeyError, TypeError, ValueError):  # not made yet, or to be made again

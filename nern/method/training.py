@@ -58,16 +58,6 @@ def cosine_lr(step: int, steps: int, start: float, end: float, rise: float = 0.0
     return cosine * min(1.0, (step + 1) / (math.ceil(rise * steps) + 1))
 
 
-def needs_network(phase: Phase, step: int, *, gradient: bool) -> bool:
-    """Whether a step of the phase has to run a network: not in the warm-up, nor where distillation weighs nothing.
-
-    A warm-up is on L_recon; where that weighs nothing there is none to do.
-    """
-    losses = phase.losses
-    warm = step >= phase.warmup or losses.reconstruction == 0
-    return gradient and warm and (losses.alpha > 0 or losses.beta > 0)
-
-
 class PredictorStep:
     """Gradients of the objective in the predictor's parameters."""
 

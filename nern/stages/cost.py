@@ -8,13 +8,14 @@ import torch
 
 from nern.config import Config
 from nern.data.prepared import read_manifest
+from nern.distilling import needs_network
 from nern.errors import NernError
 from nern.matrix import Cell, data_path, network_of, original_of, protocol_of, task_of
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
 from nern.method.predictor import CoordinateTable, predictor_of
-from nern.method.training import PredictorStep, needs_network, training_sampler
+from nern.method.training import PredictorStep, training_sampler
 from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers
 from nern.settings import DigitsImages, FolderImages, TorchvisionImages

@@ -16,14 +16,15 @@ from nern import checkpoint, files
 from nern.code_digest import code_digest
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches, TrainingBatches
+from nern.distilling import needs_network, settings_to_fit_by
 from nern.errors import NernError
-from nern.matrix import Cell, data_path, original_of, settings_to_fit_by
+from nern.matrix import Cell, data_path, original_of
 from nern.method.backpropagation import PredictorPass
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
 from nern.method.predictor import CoordinateTable, initialize, initialize_default, predictor_of
-from nern.method.training import PredictorStep, StepLosses, cosine_lr, needs_network, training_sampler
+from nern.method.training import PredictorStep, StepLosses, cosine_lr, training_sampler
 from nern.method.workers import Workers
 from nern.seeding import generator
 from nern.settings import Phase

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from nern import compression
 from nern.config import read
+from nern.distilling import needs_network, network_steps
 from nern.errors import NernError
-from nern.matrix import Cell, network_steps
-from nern.method.training import needs_network
+from nern.matrix import Cell
 from nern.report.frontier.front import on_front, verdicts
 from nern.report.frontier.points import PREDICTOR, WEIGHTS, _data
 from nern.report.frontier.table import distilled

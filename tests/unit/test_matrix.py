@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nern import matrix
 from nern.config import fingerprint, parse, read
+from nern.distilling import settings_to_fit_by
 from nern.errors import NernError
 from nern.matrix import Cell, OriginalCell, all_cells, check, fit_settings, original_of, original_settings, table_cells
 from nern.settings import MODES, Original
@@ -206,6 +207,6 @@ def test_a_warm_up_that_leaves_no_distillation_is_refused_where_it_is_fitted(ite
         with pytest.raises(
             NernError, match=r"training.warmup: 10000, leaves none of 10,000 iterations to alpha and beta"
         ):
-            matrix.settings_to_fit_by(config, cell)
+            settings_to_fit_by(config, cell)
     else:
-        assert matrix.settings_to_fit_by(config, cell) == matrix.fit_settings(config, cell)
+        assert settings_to_fit_by(config, cell) == matrix.fit_settings(config, cell)

@@ -5,13 +5,14 @@ import torch
 from networks import randomized
 
 from benchmarks.straightforward import StraightforwardStep
+from nern.distilling import needs_network
 from nern.method import backpropagation, distillation
 from nern.method.distillation import distillation_gradient
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateTable, initialize_default, predictor_of
 from nern.method.sampling import Sample
-from nern.method.training import PredictorStep, cosine_lr, needs_network
+from nern.method.training import PredictorStep, cosine_lr
 from nern.method.workers import Workers
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.graph import FunctionalNetwork

@@ -14,6 +14,7 @@ from nern.config import check_command_line, fingerprint
 from nern.config import read as read_config
 from nern.config import text_of
 from nern.data import contents
+from nern.distilling import settings_to_fit_by
 from nern.errors import NernError
 from nern.lineage import Lineage
 from nern.code_digest import code_digest

@@ -10,7 +10,7 @@ rule fit:
     params:
         path=lambda wildcards: cell_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
-            checked(matrix.settings_to_fit_by, cell_of(wildcards))
+            checked(settings_to_fit_by, cell_of(wildcards))
         ),
         made_of=lambda wildcards: made_of(*fit_inputs(wildcards).values()),
         code=code_digest("nern.stages.fit"),

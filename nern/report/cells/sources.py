@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from nern import files
 from nern.config import Config
 from nern.data import contents
 from nern.data.splits import SPLITS
-from nern.errors import NernError
 from nern.matrix import OriginalCell, data_path, weights_file
 
 
@@ -18,7 +16,7 @@ def changed_weights(config: Config, original: OriginalCell, root: Path) -> str:
         original: the imported network; of one that was trained nothing is said.
         root: the folder that `results/` lies in.
     """
-    recorded = _recorded(root / original.path / "metrics.json", "inputs").get("weights")
+    recorded = contents.recorded(root / original.path / "metrics.json", "inputs").get("weights")
     if contents.weights(config, original) in (None, recorded) or recorded is None:
         return ""
     return f"{weights_file(config, original)} has changed since"
@@ -26,16 +24,8 @@ def changed_weights(config: Config, original: OriginalCell, root: Path) -> str:
 
 def changed_images(config: Config, task: str, root: Path) -> str:
     """That images are others than those that were prepared; empty if they are not, or are not there."""
-    recorded = _recorded(root / data_path(task) / "data.json", "sources")
+    recorded = contents.recorded(root / data_path(task) / "data.json", "sources")
     for split in SPLITS:
         if split in recorded and contents.source(config, task, split) not in (None, recorded[split]):
             return f"the images of tasks.{task}.images.{split} have changed since"
     return ""
-
-
-def _recorded(path: Path, key: str) -> dict[str, str]:
-    """Digests that a stage recorded; none where it did not, or its file is damaged, which its readers tell."""
-    try:
-        return dict(files.read_json(path)[key])
-    except (NernError, KeyError, TypeError, ValueError):
-        return {}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nern import files
 from nern.compression import compression_phase, compression_points, compression_settings
 from nern.config import Config, fingerprint
+from nern.distilling import network_steps
 from nern.errors import NernError
 from nern.matrix import (
     COMPRESSION,
@@ -24,7 +25,6 @@ from nern.matrix import (
     OriginalCell,
     frontier_cells,
     frontier_originals,
-    network_steps,
     original_of,
     protocol_of,
 )

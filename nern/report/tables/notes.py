@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from nern.matrix import network_steps
+from nern.distilling import network_steps
 from nern.report import published
 from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 from nern.report.documents import formats
