@@ -83,7 +83,7 @@ LINEAGE = Lineage(CONFIG)
 
 
 def made_of(*paths):
-    """What the inputs of a rule are made by: a stage above it that failed leaves its products outdated.
+    """The lineage of a rule's inputs, for a stage above it that failed leaves its products outdated.
 
     They are named anew, for Snakemake compares no parameter that is a function of the input.
     """
