@@ -41,8 +41,11 @@ class _DistilledMap(torch.autograd.Function):
         norm_b = torch.linalg.vector_norm(b, dim=dims, keepdim=True)
         dot = (b * a).sum(dim=dims, keepdim=True)
         over_a, over_b = 1 / (norm_a + FEATURE_EPSILON), 1 / (norm_b + FEATURE_EPSILON)
-        cosine = dot * over_a * over_b
-        total += times * ((norm_a * over_a).square() + (norm_b * over_b).square() - 2 * cosine).sum()
+        # a norm may overflow: b / ∞ is 0 then and has no gradient, as by the plain formula in as many bits
+        finite = norm_b.isfinite()
+        cosine = torch.where(finite, dot * over_a * over_b, 0.0)
+        ours_squared = torch.where(finite, (norm_b * over_b).square(), 0.0)
+        total += times * ((norm_a * over_a).square() + ours_squared - 2 * cosine).sum()
         safe = norm_b.clamp_min(torch.finfo(norm_b.dtype).tiny)
         # d(‖b‖ / (‖b‖+ε))² / db = 2ε / (‖b‖+ε)³ · b; the rest comes from the cosine, through b and through ‖b‖
         weight = weight * times

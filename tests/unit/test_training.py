@@ -10,6 +10,7 @@ from nern.method import backpropagation, distillation
 from nern.method.distillation import distillation_gradient
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
+from nern.method.losses import feature_distillation_loss
 from nern.method.predictor import CoordinateTable, initialize_default, predictor_of
 from nern.method.sampling import Sample
 from nern.method.training import PredictorStep, cosine_lr
@@ -81,6 +82,24 @@ def close(ours, theirs, rtol=1e-9):
     scale = max(gradient.abs().max().item() for gradient in theirs)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=rtol, atol=rtol * scale)
+
+
+def test_a_map_whose_norm_overflows_is_no_nan_but_what_the_plain_formula_makes_of_it():
+    problem = Problem(dtype=torch.float32)
+    # late maps of so large kernels are finite, their squares are not
+    kernels = [1e4 * kernel.detach() for kernel in problem.network.kernels]
+    gradients, output, features = problem.distiller(problem.images, kernels, Losses(alpha=0.3, beta=0.7, epsilon=1e-4))
+    with torch.no_grad():
+        _, theirs = problem.network.logits_and_maps(problem.images, problem.network.fold(problem.network.kernels))
+    leaves = [kernel.requires_grad_() for kernel in kernels]
+    logits, ours = problem.network.logits_and_maps(problem.images, problem.network.fold(leaves))
+    assert logits.isfinite().all() and any(each.flatten(1).norm(dim=1).isinf().any() for each in ours)
+    wanted = feature_distillation_loss(list(ours), list(theirs))
+    torch.testing.assert_close(features, wanted, rtol=1e-5, atol=0)
+    (0.7 * wanted).backward()
+    assert output.isfinite() and all(gradient.isfinite().all() for gradient in gradients)
+    # the outputs are sure of a wrong class: L_KD with ε has no gradient there
+    close(gradients, [leaf.grad for leaf in leaves], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
