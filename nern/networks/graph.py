@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 
 from nern.errors import NernError, one_line
 from nern.networks.activations import activations, input_of, make_pure
+from nern.networks.head import widen_head
 from nern.networks.learnable import is_plain, weight_of
 from nern.networks.onednn import overruns
 
@@ -85,6 +86,7 @@ class FunctionalNetwork:
         make_pure(traced)
         self._fold_convolutions(traced, tracer.folded)
         self._insert_taps(traced, tracer.tap)
+        widen_head(traced)
         traced.delete_all_unused_submodules()
         traced.graph.lint()
         traced.recompile()

@@ -18,6 +18,8 @@ from nern.method.predictor import CoordinateTable, initialize_default, predictor
 from nern.method.workers import Workers
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.graph import FunctionalNetwork
+from nern.networks.learnable import is_plain
+from nern.networks.torchvision_shim import import_torchvision
 from nern.settings import Original, Phase, TableEmbedding
 from nern.stages.train_original import descend
 
@@ -72,6 +74,60 @@ def test_gradients_in_16_bits_keep_the_bound(network, off):
     assert features.item() == pytest.approx(exact_features.item(), rel=LOSS)
     if off == 0.3:  # nearer, the difference of logits is itself of the size of their rounding
         assert output.item() == pytest.approx(exact_output.item(), rel=LOSS)
+
+
+def test_logits_that_are_large_and_nearly_equal_are_not_rounded_to_one_number():
+    given = Problem(Setting(network="resnet8", hidden=4, phase=Phase(batch=64)), CPU)
+    module, images = given.module, given.images
+    with torch.no_grad():
+        rows = module.fc.weight[:1].abs() / module(images).abs().mean()
+        module.fc.weight.copy_(300 * rows * (1 + 3e-4 * torch.arange(len(module.fc.weight))[:, None]))
+        module.fc.bias.zero_()
+        assert module(images).bfloat16().diff(dim=1).eq(0).any()  # what 16 bits make of them
+    network = FunctionalNetwork(module, given.layers)
+    with torch.no_grad(), passes_in("bfloat16", CPU):
+        logits = network.logits(images, network.fold(network.kernels))
+    assert torch.allclose(logits.diff(dim=1), module(images).diff(dim=1), rtol=0.02)
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "vgg11", "densenet121", "mobilenet_v2", "resnet18"])
+def test_logits_are_of_32_bits_whatever_computes_them(name):
+    module = getattr(import_torchvision().models, name)(weights=None, num_classes=7).eval()
+    network = FunctionalNetwork(module, [key for key, layer in module.named_modules() if is_plain(layer)])
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad(), passes_in("bfloat16", CPU):
+        logits, maps = network.logits_and_maps(images, network.fold(network.kernels))
+    assert logits.dtype == torch.float32 and maps[0].dtype == torch.bfloat16
+
+
+class Heads(nn.Module):
+    """Products in every form that a network may end with."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.conv, self.weight, self.head = nn.Conv2d(3, 4, 3), nn.Parameter(torch.randn(4, 5)), head
+
+    def forward(self, images):
+        return self.head(self.conv(images).relu().mean((2, 3)), self.weight)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda x, w: x @ w,
+        lambda x, w: x.matmul(w) * 2,
+        lambda x, w: torch.einsum("bi,ij->bj", x, w),
+        lambda x, w: F.linear(input=x, weight=w.t()) + x.mm(w),
+        lambda x, w: F.conv2d(x[:, :, None, None], w.t()[:, :, None, None]).flatten(1),
+    ],
+)
+def test_a_head_in_any_form_is_of_32_bits(head):
+    module = Heads(head).eval()
+    network, images = FunctionalNetwork(module, ["conv"]), torch.randn(2, 3, 8, 8)
+    with torch.no_grad(), passes_in("bfloat16", CPU):
+        logits = network.logits(images, network.fold(network.kernels))
+    assert logits.dtype == torch.float32
+    assert torch.allclose(logits, module(images), rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("threads", [2, 3])
