@@ -1,14 +1,13 @@
-"""Whether a fit is one that a published accuracy is about: by its settings, whatever its variant is called.
+"""Whether a fit is one that a published figure is about: by its settings, whatever its names are.
 
 The paper's protocol is that of `nern.settings`, whose defaults are the paper's, with what each of its networks has of
-its own: METHOD's values, which `config.yaml` ships. The data are judged by their test images: see
-`nern.report.published`.
+its own: METHOD's values, which `config.yaml` ships. `nern.report.published` judges how many test images there are.
 """
 
 from nern.config import Config, layered, recipe_of
-from nern.matrix import Cell, all_cells, network_of, original_of, protocol_of, table_cells
+from nern.matrix import Cell, all_cells, network_of, original_of, protocol_of, table_cells, task_of
 from nern.report import published
-from nern.settings import Network, Original, Protocol
+from nern.settings import Augmentation, FolderImages, Network, Original, Protocol
 
 PROTOCOLS = ("base", "authors-2023")
 """Variants whose accuracies the published ones are comparable with: the paper's protocol, and that of the code whose
@@ -35,6 +34,14 @@ NETWORKS = {
     "resnet20": Network(architecture="cifar-resnet", depth=20, shortcut="B"),
     "resnet56": Network(architecture="cifar-resnet", depth=56, shortcut="B"),
     "resnet18": Network(architecture="torchvision:resnet18", learnable=[3]),
+}
+CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}
+SIDES = {"cifar10": (32, 32), "cifar100": (32, 32), "imagenet": (224, 256)}
+"""Of the images that networks see, and of test images before they are cropped: what a folder's images are scaled to."""
+AUGMENTATIONS = {
+    "cifar10": Augmentation(padding=4, flip=True),
+    "cifar100": Augmentation(padding=4, flip=True),
+    "imagenet": Augmentation(flip=True),
 }
 ORIGINALS = {
     "cifar10": Original(),
@@ -67,6 +74,24 @@ def comparable_cells(config: Config) -> list[Cell]:
     return list(dict.fromkeys(found))
 
 
+def loss_cells(config: Config) -> list[Cell]:
+    """Those cells, by any protocol, that a published loss can be held against: of its network and its task's images."""
+    about = {(figure.task, figure.network) for figure in published.losses()}
+    papers = {(task, network) for task, network in about if is_papers_network(config, task, network)}
+    return [cell for cell in all_cells(config) if (cell.task, cell.network) in papers]
+
+
+def is_papers_network(config: Config, task: str, network: str) -> bool:
+    """Whether a network is the paper's of its name, and sees images as large and of as many classes as the paper's."""
+    if (task, network) not in TRAINING or task not in config.tasks or network not in config.tasks[task].networks:
+        return False
+    found = task_of(config, task)
+    if isinstance(found.images, FolderImages) and (found.images.size, found.images.resize) != SIDES[task]:
+        return False
+    theirs, ours = (_architecture(each) for each in (NETWORKS[network], network_of(config, task, network)))
+    return ours == theirs and found.classes == CLASSES[task]
+
+
 def _protocol(config: Config, cell: Cell) -> bool:
     own = TRAINING.get((cell.task, cell.network))
     if own is None:
@@ -79,7 +104,9 @@ def _protocol(config: Config, cell: Cell) -> bool:
 
 
 def _original(config: Config, cell: Cell, regularized: bool) -> bool:
-    if _architecture(network_of(config, cell.task, cell.network)) != _architecture(NETWORKS[cell.network]):
+    if not is_papers_network(config, cell.task, cell.network):
+        return False
+    if task_of(config, cell.task).augmentation != AUGMENTATIONS[cell.task]:
         return False
     recipe, theirs = recipe_of(config, cell.task, cell.network, original_of(config, cell).name), ORIGINALS[cell.task]
     if recipe.weights is not None or theirs.weights is not None:

@@ -16,8 +16,7 @@ from nern.matrix import (
     task_of,
 )
 from nern.report import published
-from nern.report.comparable import comparable_cells
-from nern.report.published import loss_cells
+from nern.report.comparable import comparable_cells, loss_cells
 from nern.report_settings import CellsFigure, Frontier, TableFigure
 from nern.settings import Settings
 

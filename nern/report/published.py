@@ -6,9 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nern.config import Config
-from nern.matrix import Cell, all_cells
-
 TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "imagenet": 50_000}
 """The paper's data sets and the test images in each: an accuracy on fewer is not on the paper's data."""
 
@@ -67,12 +64,6 @@ def accuracy(task: str, network: str, smoothing: str, hidden: int) -> Published 
     """The published accuracy of a reconstructed network, in per cent, if there is one."""
     wanted = ("accuracy", task, network, smoothing, hidden)
     return next((p for p in figures() if (p.kind, p.task, p.network, p.smoothing, p.hidden) == wanted), None)
-
-
-def loss_cells(config: Config) -> list[Cell]:
-    """Those cells, by any protocol, that a published loss can be held against: of its task and network."""
-    about = {(figure.task, figure.network) for figure in losses()}
-    return [cell for cell in all_cells(config) if (cell.task, cell.network) in about]
 
 
 def losses() -> list[Published]:

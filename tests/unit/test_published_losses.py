@@ -10,6 +10,7 @@ from nern import config as configuration
 from nern.config import fingerprint
 from nern.matrix import Cell, fit_settings
 from nern.report import published
+from nern.report.comparable import loss_cells
 from nern.report.tables.summary import summary
 
 ROOT = Path(__file__).parents[2]
@@ -87,3 +88,12 @@ def test_one_seed_has_no_interval_and_protocols_stand_side_by_side(tmp_path):
 def test_fits_on_other_images_stand_beside_nothing(tmp_path):
     put(tmp_path, "cross-filter", 360, [70.0], 1_919_556, test_images=509)
     assert (rows(tmp_path)["protocol"] == "—").all()
+
+
+def test_another_network_of_the_name_stands_beside_nothing():
+    network = {"cifar100": {"networks": {"resnet56": {"width": 64}}}}
+    of = [
+        {cell.task for cell in loss_cells(configuration.read([ROOT / "config.yaml"], {"tasks": t}))}
+        for t in ({}, network)
+    ]
+    assert of == [{"cifar10", "cifar100", "imagenet"}, {"cifar10", "imagenet"}]

@@ -158,12 +158,14 @@ TASK: dict[str, Any] = {
     "images": {"source": "torchvision", "dataset": "CIFAR10"},
     "mean": [0.5, 0.5, 0.5],
     "std": [0.5, 0.5, 0.5],
+    "augmentation": {"padding": 4, "flip": True},
     "networks": {"resnet20": NETWORK, "resnet56": NETWORK | {"depth": 56, "protocol": DEEP}},
 }
 
 
 AUTHORS_2023 = {"initialization": "default", "training": {"losses": {"sums_twice": True}}}
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
+FOLDER = {"source": "folder", "train": "a", "test": "b"}
 RECONSTRUCTION: dict[str, Any] = {"training": {"losses": {"alpha": 0, "beta": 0}}}
 
 
@@ -789,6 +791,10 @@ class TestPublished:
             ({"tasks": {"cifar10": {"networks": {"resnet20": {"original": {"weights": "mine.pt"}}}}}}, False),
             ({"original": {"epochs": 2, "milestones": [1]}}, False),
             ({"originals": {"base": {"smoothness": 1e-5}}}, False),
+            ({"tasks": {"cifar10": {"augmentation": {"flip": False}}}}, False),
+            ({"tasks": {"cifar10": {"classes": 9}}}, False),
+            ({"tasks": {"cifar10": {"images": FOLDER}}}, False),  # of 224 pixels
+            ({"tasks": {"cifar10": {"images": FOLDER | {"size": 32, "resize": 32}}}}, True),
             ({"protocol": {"precision": "tf32"}}, True),  # theirs, where the GPU has it
             ({"protocol": {"evaluate_every": 7}}, True),
             ({"original": {"seed": 7}}, True),
@@ -802,6 +808,13 @@ class TestPublished:
         frame = frame_of(tmp_path, TABLE)
         assert "91.16" in markdown_of(frame)
         assert "91.16" not in markdown_of(frame, protocol={"embedding": {"kind": "table"}})
+
+    def test_the_original_of_another_network_of_the_name_is_not_the_published_one(self, tmp_path: Path) -> None:
+        frame = frame_of(tmp_path, TABLE)
+        assert "Published originals: resnet20 91.69 %" in markdown_of(frame)
+        wide = TASK | {"networks": {"resnet20": NETWORK | {"width": 64}}}
+        assert "91.16" not in markdown_of(frame, tasks={"cifar10": wide})
+        assert "Published originals" not in markdown_of(frame, tasks={"cifar10": wide})
 
     def test_never_beside_other_data(self, tmp_path: Path) -> None:
         own = TABLE.model_copy(update={"task": "own"})

@@ -69,19 +69,23 @@ FACTORS = {"base": 0.0, "smooth-1e-6": 1e-6, "smooth-5e-6": 5e-6, "smooth-1e-5":
 
 
 @pytest.mark.parametrize(
-    ("task", "left_out", "best", "wanted"),
+    ("changes", "left_out", "best", "wanted"),
     [
-        ("cifar10", None, "smooth-1e-6", REPRODUCED),
-        ("cifar10", None, "smooth-5e-6", NOT_REPRODUCED),
-        ("cifar10", "smooth-5e-5", "smooth-1e-6", NOT_RUN),  # it might be the best
-        ("cifar100", None, "smooth-1e-6", NOT_RUN),  # published of CIFAR-10
+        ({}, None, "smooth-1e-6", REPRODUCED),
+        ({}, None, "smooth-5e-6", NOT_REPRODUCED),
+        ({}, ("smooth-5e-5", {0, 1}), "smooth-1e-6", NOT_RUN),  # it might be the best
+        ({}, ("smooth-5e-5", {0}), "smooth-1e-6", NOT_RUN),  # its seeds are others
+        ({"variants": ["base", "smooth-5e-6"]}, None, "base", NOT_RUN),  # the published factor was not tried
+        ({"task": "cifar100"}, None, "smooth-1e-6", NOT_RUN),  # published of CIFAR-10
     ],
 )
-def test_the_best_factor_is_known_when_all_are_done_on_the_papers_task(tmp_path, task, left_out, best, wanted):
+def test_the_best_factor_is_known_when_all_are_done_on_the_papers_task(tmp_path, changes, left_out, best, wanted):
     files = [Path(__file__).parents[2] / "config.yaml"]
-    config = configuration.read(files, {"tables": {"smoothness_regularization": {"task": task}}})
-    for variant in FACTORS.keys() - {left_out}:
-        for seed in range(2):
+    config = configuration.read(files, {"tables": {"smoothness_regularization": changes}})
+    table, (missing, seeds) = config.tables["smoothness_regularization"], left_out or ("", set())
+    task = table.task
+    for variant in table.variants:
+        for seed in {0, 1} - (seeds if variant == missing else set()):
             cell = Cell(task, "resnet56", "none", 280, variant, seed)
             accuracy = 92.0 + (variant == best) + seed / 10
             settings = fingerprint(fit_settings(config, cell))
@@ -90,3 +94,28 @@ def test_the_best_factor_is_known_when_all_are_done_on_the_papers_task(tmp_path,
     row = data.set_index("what").loc["cifar10 resnet56 h 280, best λ"]
     assert row["verdict"] == wanted
     assert wanted == NOT_RUN or float(row["here"]) == FACTORS[best]
+
+
+def test_a_regularized_original_is_not_the_papers_whatever_it_and_its_variant_are_called(tmp_path):
+    files = [Path(__file__).parents[2] / "config.yaml"]
+    changes = {
+        "tasks": {"cifar10": {"original": {"smoothness": 1e-4}}},
+        "tables": {"smoothness_regularization": {"smoothing": ["none", "cross-filter"]}},
+    }
+    config = configuration.read(files, changes)
+    for seed in range(2):
+        cell = Cell("cifar10", "resnet56", "cross-filter", 280, "base", seed)
+        settings = fingerprint(fit_settings(config, cell))
+        write_cell(tmp_path, cell, original_accuracy=93.52, accuracy=92.4 + seed / 10, fingerprint=settings)
+    data = summary(config, tmp_path)[0].set_index("what")
+    for what in ("cifar10 resnet56 cross-filter h 280, accuracy (%)", "cifar10 resnet56, original's accuracy (%)"):
+        assert data.loc[what, "verdict"] == NOT_RUN
+
+
+def test_an_original_by_the_papers_recipe_counts_whatever_it_is_called(tmp_path):
+    files = [Path(__file__).parents[2] / "config.yaml"]
+    config = configuration.read(files, {"originals": {"mine": {}}, "protocol": {"original": "mine"}})
+    cell = Cell("cifar10", "resnet20", "cross-filter", 160, "base", 0)
+    write_cell(tmp_path, cell, original="mine", fingerprint=fingerprint(fit_settings(config, cell)))
+    data = summary(config, tmp_path)[0].set_index("what")
+    assert data.loc["cifar10 resnet20, original's accuracy (%)", "verdict"] == REPRODUCED

@@ -1,6 +1,6 @@
 """The notes below a table: what its numbers are, where they come from, and what is not there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
@@ -79,7 +79,12 @@ def _commits(part: pd.DataFrame) -> str:
 
 
 def general(
-    frame: pd.DataFrame, entries: Entries, code: Code, task: Task, protocols: Mapping[str, Protocol]
+    frame: pd.DataFrame,
+    entries: Entries,
+    code: Code,
+    task: Task,
+    protocols: Mapping[str, Protocol],
+    papers: Collection[str],
 ) -> list[Note]:
     """The notes that concern the whole table.
 
@@ -89,6 +94,7 @@ def general(
         code: the versions that its cells come from.
         task: its data.
         protocols: of its variants.
+        papers: those of its networks that are the paper's.
     """
     done = frame[frame["status"] == DONE]
     rules = [
@@ -101,7 +107,7 @@ def general(
         *rules,
         _data(done, task),
         _protocol(done, protocols),
-        _published(done, entries),
+        _published(done, entries, papers),
         Note(
             "Sizes",
             "32-bit floats in MiB (2²⁰ bytes), which the paper calls MB. Learnable: the weights of the convolutions "
@@ -136,14 +142,15 @@ def _protocol(done: pd.DataFrame, protocols: Mapping[str, Protocol]) -> Note:
     return Note("Protocol", f"{', '.join(parts)}. Fitted on {'; '.join(_distinct(done['fit_device']))}.")
 
 
-def _published(done: pd.DataFrame, entries: Entries) -> Note:
+def _published(done: pd.DataFrame, entries: Entries, papers: Collection[str]) -> Note:
     shown = [entry for entry in entries if entry.published is not None]
     task = str(done["task"].iloc[0])
     figures = [published.accuracy(task, e.network, e.smoothing, e.hidden) for e in shown]
     text = "; ".join(_distinct(figure.source for figure in figures if figure is not None))
     text = f"{text}." if shown else "no accuracy of the paper is comparable with these fits."
     if published.is_papers_data(task, done["test_images"]):
-        originals = {network: published.original_accuracy(task, network) for network in _distinct(done["network"])}
+        ours = [network for network in _distinct(done["network"]) if network in papers]
+        originals = {network: published.original_accuracy(task, network) for network in ours}
         shown_originals = [f"{network} {figure.low:.2f} %" for network, figure in originals.items() if figure]
         text += f" Published originals: {', '.join(shown_originals)}." if shown_originals else ""
     return Note("Published", text)

@@ -4,6 +4,7 @@ The rule, for an accuracy: reproduced if the published value lies in the 95 % in
 protocol, or tested on other images, do not count as runs of it.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ from nern.config import Config
 from nern.matrix import Cell, original_of, original_settings
 from nern.report import published
 from nern.report.cells.collect import DONE, current
-from nern.report.comparable import LAMBDA_TABLE, PROTOCOLS, comparable_cells
+from nern.report.comparable import LAMBDA_TABLE, PROTOCOLS, by_published_protocol, comparable_cells, loss_cells
 from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.published import Published
@@ -25,7 +26,7 @@ RULES = Note(
     "an accuracy counts as reproduced if the published value lies in the 95 % t-interval over at least two seeds; an "
     "original's, of which there is one, if it differs by at most 0.5 points; a range if the values lie in it, rounded "
     "as it is; the best λ if the mean accuracy is highest there. Not run: there are no fits by the paper's protocol on "
-    "the paper's data.",
+    "the paper's data; for the best λ, not the same seeds of every factor, the published one among them.",
 )
 ORIGINAL_TOLERANCE = 0.5
 
@@ -40,14 +41,16 @@ def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
     Raises:
         NernError: a metrics file is damaged.
     """
-    strict, by_loss = comparable_cells(config), published.loss_cells(config)
+    strict, by_loss = comparable_cells(config), loss_cells(config)
     frame = current(config, list(dict.fromkeys(strict + by_loss)), root)
     done = frame[frame["status"] == DONE]
     counts = zip(done["task"], done["test_images"], strict=True)
     # a Series of bool even if there is no cell: of an empty list pandas would make a choice of no columns
     done = done[pd.Series([published.is_papers_data(task, [n]) for task, n in counts], index=done.index, dtype=bool)]
     comparable = done[done["cell"].isin([cell.path for cell in strict])]
-    rows = [_line(config, figure, comparable) for figure in published.figures()]
+    # a variant of the table of λ may be called base, too, and have a regularized original
+    exact = [cell.path for cell in strict if cell.variant == PROTOCOLS[0] and by_published_protocol(config, cell)]
+    rows = [_line(config, figure, comparable, set(exact)) for figure in published.figures()]
     data = pd.DataFrame([row for row in rows if row])
     columns = [Column("What", numeric=False), Column("Published"), Column("Here"), Column("n"), Column("Difference")]
     columns += [Column("Verdict", numeric=False), Column("Source", numeric=False)]
@@ -62,12 +65,19 @@ def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
     return data, Document("summary", "Summary: what was reproduced, and what it costs", grids)
 
 
-def _line(config: Config, figure: Published, done: pd.DataFrame) -> dict[str, str] | None:
-    """What a published figure says, what was found here, and the verdict; None for what needs none: times, losses."""
+def _line(config: Config, figure: Published, done: pd.DataFrame, exact: Collection[str]) -> dict[str, str] | None:
+    """What a published figure says, what was found here, and the verdict; None for what needs none: times, losses.
+
+    Args:
+        config: the configuration.
+        figure: the published one.
+        done: the finished cells that any figure is about.
+        exact: those by the paper's protocol whose original is by the paper's recipe.
+    """
     if figure.kind == "accuracy":
-        return _accuracy(figure, done)
+        return _accuracy(figure, done[done["cell"].isin(exact)])
     if figure.kind == "original_accuracy":
-        return _original(figure, done)
+        return _original(figure, done[done["cell"].isin(exact)])
     if figure.kind == "permutation_overhead":
         return _overhead(figure)
     return _best_lambda(config, figure, done) if figure.kind == "best_lambda" else None
@@ -93,7 +103,6 @@ def _accuracy(figure: Published, done: pd.DataFrame) -> dict[str, str]:
     assert figure.low is not None
     part = done[(done["task"] == figure.task) & (done["network"] == figure.network)]
     part = part[(part["smoothing"] == figure.smoothing) & (part["hidden"] == figure.hidden)]
-    part = part[part["variant"] == PROTOCOLS[0]]
     mean, half_width = mean_confidence_interval(part["accuracy"].tolist())
     what = f"{_name(figure)} {figure.smoothing} h {figure.hidden}, accuracy (%)"
     if part.empty:
@@ -107,7 +116,7 @@ def _accuracy(figure: Published, done: pd.DataFrame) -> dict[str, str]:
 
 def _original(figure: Published, done: pd.DataFrame) -> dict[str, str]:
     assert figure.low is not None
-    part = done[(done["task"] == figure.task) & (done["network"] == figure.network) & (done["original"] == "base")]
+    part = done[(done["task"] == figure.task) & (done["network"] == figure.network)]
     what = f"{_name(figure)}, original's accuracy (%)"
     if part.empty:
         return _row(what, f"{figure.low:.2f}", DASH, 0, DASH, NOT_RUN, figure.source)
@@ -142,10 +151,12 @@ def _best_lambda(config: Config, figure: Published, done: pd.DataFrame) -> dict[
     part = done[(done["task"] == figure.task) & (done["network"] == figure.network) & (done["hidden"] == figure.hidden)]
     part = part[part["smoothing"] == "none"]
     wanted = set(config.tables[LAMBDA_TABLE].variants) if LAMBDA_TABLE in config.tables else set()
-    if len(wanted) < 2 or set(part["variant"]) != wanted:
+    cells = {row["variant"]: Cell.parse(row["cell"]) for row in part.to_dict("records")}
+    tried = {name: original_settings(config, original_of(config, c)).recipe.smoothness for name, c in cells.items()}
+    # of other seeds than another factor has, or without the published factor, a mean decides nothing
+    even = (part.groupby("seed")["variant"].nunique() == len(wanted)).all()
+    if len(wanted) < 2 or set(tried) != wanted or not even or figure.low not in tried.values():
         return _row(what, f"{figure.low:g}", DASH, 0, DASH, NOT_RUN, figure.source)
-    means = part.groupby("variant", sort=False)["accuracy"].mean()
-    cell = Cell.parse(part[part["variant"] == means.idxmax()]["cell"].iloc[0])
-    best = original_settings(config, original_of(config, cell)).recipe.smoothness
+    best = tried[str(part.groupby("variant", sort=False)["accuracy"].mean().idxmax())]
     verdict = REPRODUCED if best == figure.low else NOT_REPRODUCED
     return _row(what, f"{figure.low:g}", f"{best:g}", len(part), DASH, verdict, figure.source)

@@ -13,7 +13,7 @@ from nern.config import Config
 from nern.matrix import FRONTIER, protocol_of, table_cells, table_of, task_of
 from nern.report import partial
 from nern.report.cells.collect import current, write_csv
-from nern.report.comparable import by_published_protocol
+from nern.report.comparable import by_published_protocol, is_papers_network
 from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Marks, Text
 from nern.report.documents.render import render
@@ -73,7 +73,8 @@ def build(config: Config, name: str, frame: pd.DataFrame) -> Document:
     comparable = [names for names, cell in fits.items() if by_published_protocol(config, cell)]
     entries, code, marks = Entries(frame, table, comparable), notes.Code(frame), Marks()
     columns, rows = _Headline(entries, code, marks).grid()
-    general = notes.general(frame, entries, code, task_of(config, table.task), protocols)
+    papers = [network for network in table.sizes if is_papers_network(config, table.task, network)]
+    general = notes.general(frame, entries, code, task_of(config, table.task), protocols, papers)
     grids = [Grid(table.title, columns, rows, general, keys=2, marked=marks.notes)]
     if any(entry.n for entry in entries):
         grids.append(details.grid(frame, entries))
