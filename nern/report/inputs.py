@@ -16,7 +16,7 @@ from nern.matrix import (
     task_of,
 )
 from nern.report import published
-from nern.report.comparable import comparable_cells, loss_cells
+from nern.report.comparable import LAMBDA_TABLE, comparable_cells, loss_cells
 from nern.report_settings import CellsFigure, Frontier, TableFigure
 from nern.settings import Settings
 
@@ -54,7 +54,8 @@ def table_fingerprint(config: Config, name: str) -> str:
         return ""
     known = "" if name.startswith(FRONTIER) else files.sha256(_PUBLISHED)
     if name in COMPUTED_TABLES:
-        return fingerprint(_Shown(settings=[], published_sha256=known))
+        factors = [config.tables[LAMBDA_TABLE].model_dump()] if LAMBDA_TABLE in config.tables else []
+        return fingerprint(_Shown(settings=factors if name == "summary" else [], published_sha256=known))
     table = frontier_of(config, name) if name.startswith(FRONTIER) else table_of(config, name)
     task = task_of(config, table.task)
     settings = [table.model_dump()]

@@ -10,6 +10,8 @@ from nern.report.cells.collect import DONE
 
 log = logging.getLogger(__name__)
 _SUFFIX = ".partial"
+ABSENT = "absent"
+"""In `attrs` of a frame that says nothing of single cells: how many of those that it is made of do not count."""
 
 
 def name(whole: str) -> str:
@@ -44,6 +46,8 @@ def stem(whole: str, inputs: Sequence[str], root: Path, absent: int = 0) -> str:
 
 def absent(frame: pd.DataFrame) -> int:
     """How many numbers of a frame are not there: cells that are not done, or seeds of a frontier."""
+    if ABSENT in frame.attrs:
+        return int(frame.attrs[ABSENT])
     if "status" in frame:
         return int((frame["status"] != DONE).sum())
     return int((frame["seeds"] - frame["n"]).sum()) if "seeds" in frame else 0

@@ -23,8 +23,9 @@ from nern.matrix import (
     permutation_settings,
 )
 from nern.report import inputs
+from nern.report.comparable import LAMBDA_TABLE
 from nern.report.inputs import figure_fingerprint, table_fingerprint
-from nern.settings import Protocol, Settings
+from nern.settings import MODES, Protocol, Settings
 
 PUBLISHED = Path(__file__).parents[2] / "tables/published/2026-11-28-cifar100"
 NETWORK = {"architecture": "cifar-resnet", "depth": 20}
@@ -403,6 +404,14 @@ def test_what_shows_published_figures_is_made_anew_when_one_is_corrected(tmp_pat
     monkeypatch.setattr(inputs, "_PUBLISHED", corrected)
     after = shown()
     assert {name for name in before if before[name] != after[name]} == {"t", "permutation_overhead", "summary"}
+
+
+def test_a_summary_is_made_anew_when_other_factors_are_tried():
+    table = VALUES["tables"]["t"]
+    factors = [
+        parse(VALUES | {"tables": VALUES["tables"] | {LAMBDA_TABLE: table | {"smoothing": [each]}}}) for each in MODES
+    ]
+    assert len({table_fingerprint(config, "summary") for config in factors}) == len(MODES)
 
 
 @pytest.mark.parametrize(

@@ -884,6 +884,16 @@ class TestWrite:
         frame = collect.read_csv(tmp_path / "tables/t.partial.csv")
         assert frame["status"].value_counts().to_dict() == {"missing": 14, "done": 1, "outdated": 1}
 
+    def test_a_summary_without_cells_that_do_not_count_is_partial(self, tmp_path: Path) -> None:
+        config = configuration(tables={"t": TABLE.model_copy(update={"sizes": {"resnet20": [160]}}).model_dump()})
+        for cell in table_cells(config, "t"):
+            write_cell(tmp_path, cell, fingerprint=fingerprint(fit_settings(config, cell)))
+        tables.write(config, "summary", tmp_path, tmp_path / "whole")
+        assert (tmp_path / "whole/summary.md").exists()
+        write_cell(tmp_path, table_cells(config, "t")[0])  # by other settings: all files are there
+        tables.write(config, "summary", tmp_path, tmp_path / "half")
+        assert {path.stem for path in (tmp_path / "half").iterdir()} == {"summary.partial"}
+
     def test_twice_gives_the_same_bytes(self, tmp_path: Path) -> None:
         frame_of(tmp_path, TABLE)
         for out in ("a", "b"):

@@ -9,7 +9,7 @@ from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import figure_cells, figure_inputs, figure_settings
 from nern.report import partial
-from nern.report.cells.collect import current, write_csv
+from nern.report.cells.collect import write_csv
 from nern.report.figures import (
     compression,
     cost,
@@ -53,15 +53,9 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
     """
     with style():
         data, figure = build(config, name, root)
-        stem = partial.stem(name, figure_inputs(config, name), root, _absent(config, name, data, root))
+        stem = partial.stem(name, figure_inputs(config, name), root, partial.absent(data))
         write_csv(out / f"{stem}.csv", data)
         write_images(figure, out, stem)
-
-
-def _absent(config: Config, name: str, data: pd.DataFrame, root: Path) -> int:
-    """How many numbers of a figure are not there."""
-    of_cells = not isinstance(figure_settings(config, name), Frontier)
-    return partial.absent(current(config, figure_cells(config, name), root) if of_cells else data)
 
 
 def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
@@ -78,7 +72,15 @@ def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:
             raise NernError(f"figures.{name}: nothing of it is compressed; run: snakemake figures/{name}.svg")
         return data, frontier.draw(data, settings.title)
     done, note = done_cells(config, name, root)
-    note = plain(note)
+    data, figure = _of_cells(config, name, settings, root, done, plain(note))
+    data.attrs[partial.ABSENT] = len(figure_cells(config, name)) - len(done)
+    return data, figure
+
+
+def _of_cells(
+    config: Config, name: str, settings: CellsFigure | TableFigure, root: Path, done: pd.DataFrame, note: str
+) -> tuple[pd.DataFrame, Figure]:
+    """`build` of a figure that shows cells: those that are done, and the line below it."""
     if isinstance(settings, PruningFigure):
         data = compression.frame(config, settings, done, root)
         return data, compression.draw(data, settings, note)

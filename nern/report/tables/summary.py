@@ -11,7 +11,7 @@ import pandas as pd
 
 from nern.config import Config
 from nern.matrix import Cell, original_of, original_settings
-from nern.report import published
+from nern.report import partial, published
 from nern.report.cells.collect import DONE, current
 from nern.report.comparable import LAMBDA_TABLE, PROTOCOLS, by_published_protocol, comparable_cells, loss_cells
 from nern.report.documents import formats
@@ -62,6 +62,7 @@ def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
     others, lost = losses.grid(done[done["cell"].isin([cell.path for cell in by_loss])])
     grids = [Grid("Summary", columns, texts, notes), lost]
     data = pd.concat([data, others], ignore_index=True)
+    data.attrs[partial.ABSENT] = int((frame["status"] != DONE).sum())
     return data, Document("summary", "Summary: what was reproduced, and what it costs", grids)
 
 
