@@ -44,6 +44,12 @@ def stem(whole: str, inputs: Sequence[str], root: Path, absent: int = 0) -> str:
     return name(whole)
 
 
+def replace(out: Path, written: str) -> None:
+    """Remove what was made of half of what is written now, if that is the whole: its numbers are older."""
+    for path in out.glob(f"{name(written)}.*"):
+        path.unlink(missing_ok=True)
+
+
 def absent(frame: pd.DataFrame) -> int:
     """How many numbers of a frame are not there: cells that are not done, or seeds of a frontier."""
     if ABSENT in frame.attrs:

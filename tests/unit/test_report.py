@@ -894,6 +894,20 @@ class TestWrite:
         tables.write(config, "summary", tmp_path, tmp_path / "half")
         assert {path.stem for path in (tmp_path / "half").iterdir()} == {"summary.partial"}
 
+    def test_a_whole_takes_the_place_of_its_half(self, tmp_path: Path) -> None:
+        config = configuration(tables={"t": TABLE.model_copy(update={"sizes": {"resnet20": [160]}}).model_dump()})
+        for cell in table_cells(config, "t"):
+            for name in ("t", "summary"):
+                tables.write(config, name, tmp_path, tmp_path / "tables")
+            cells_page.write(config, tmp_path, tmp_path / "results")
+            write_cell(tmp_path, cell, fingerprint=fingerprint(fit_settings(config, cell)))
+        assert {path.stem for path in (tmp_path / "tables").iterdir()} == {"t.partial", "summary.partial"}
+        for name in ("t", "summary"):
+            tables.write(config, name, tmp_path, tmp_path / "tables")
+        cells_page.write(config, tmp_path, tmp_path / "results")
+        assert {path.stem for path in (tmp_path / "tables").iterdir()} == {"t", "summary"}
+        assert {path.name for path in (tmp_path / "results").glob("cells*")} == {"cells.csv", "cells.html"}
+
     def test_twice_gives_the_same_bytes(self, tmp_path: Path) -> None:
         frame_of(tmp_path, TABLE)
         for out in ("a", "b"):

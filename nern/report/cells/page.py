@@ -49,9 +49,10 @@ def write(config: Config, root: Path, out: Path) -> None:
     """
     cells = all_cells(config)
     frame = current(config, cells, root)
-    stem = partial.stem(str(out / "cells"), metrics_of(cells), root, partial.absent(frame))
-    write_csv(Path(f"{stem}.csv"), frame)
-    write_text(Path(f"{stem}.html"), html(document(frame)))
+    stem = partial.stem("cells", metrics_of(cells), root, partial.absent(frame))
+    write_csv(out / f"{stem}.csv", frame)
+    write_text(out / f"{stem}.html", html(document(frame)))
+    partial.replace(out, stem)
 
 
 def document(frame: pd.DataFrame) -> Document:

@@ -56,6 +56,7 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
         stem = partial.stem(name, figure_inputs(config, name), root, partial.absent(data))
         write_csv(out / f"{stem}.csv", data)
         write_images(figure, out, stem)
+        partial.replace(out, stem)
 
 
 def build(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Figure]:

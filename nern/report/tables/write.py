@@ -43,6 +43,7 @@ def write(config: Config, name: str, root: Path, out: Path) -> None:
     write_csv(out / f"{stem}.csv", frame)
     for suffix, text in render(document).items():
         files.write_text(out / f"{stem}{suffix}", text)
+    partial.replace(out, stem)
 
 
 def table(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, Document]:
