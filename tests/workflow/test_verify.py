@@ -37,6 +37,16 @@ def lying_whole():
     Path("tables/digits.csv").write_text(partial.replace(",done,", ",done,x", 1))
 
 
+def lone_page():
+    edit("tables/permutation_overhead.md", "%", "‰")
+    Path("tables/permutation_overhead.csv").unlink()
+
+
+def folder_for_page():
+    Path("tables/digits.partial.md").unlink()
+    Path("tables/digits.partial.md").mkdir()
+
+
 def rewritten(path, **changes):
     """A change by someone who knows how the checksum is made."""
     files.write_json(Path(path), files.read_json(Path(path)) | changes)
@@ -91,6 +101,19 @@ LIES = {
         lambda: edit("results/cells.partial.html", CELL.removeprefix("results/"), "another"),
         "does not say what cells.partial.csv",
     ),
+    "page without its numbers": (
+        lone_page,
+        "tables/permutation_overhead.md: was not compared, for permutation_overhead.csv",
+    ),
+    "picture without its numbers": (
+        lambda: Path("figures/embedding_similarity.csv").unlink(),
+        "figures/embedding_similarity.svg: was not compared, for embedding_similarity.csv is gone",
+    ),
+    "page that is no text": (
+        lambda: Path("tables/permutation_overhead.md").write_bytes(b"\xff"),
+        "tables/permutation_overhead.md: is not what",
+    ),
+    "page that is a folder": (folder_for_page, "tables/digits.partial.md: does not say what"),
     "a cell of the table is gone": (lambda: Path(f"{CELL}/metrics.json").unlink(), "are not those of its metrics"),
 }
 
@@ -115,6 +138,13 @@ def test_half_a_summary_that_more_cells_have_overtaken_is_a_remark(tables, capsy
     capsys.readouterr()
     assert nern("verify") == 0
     assert "remark: tables/summary.partial.csv: is not what its cells say now" in capsys.readouterr().out
+
+
+def test_a_table_that_the_configuration_had_before_is_a_remark(tables, capsys):
+    Path("tables/before.md").write_text("93.00 %")
+    capsys.readouterr()
+    assert nern("verify") == 0
+    assert "remark: tables/before.md: is no table of the configuration, and was not compared" in capsys.readouterr().out
 
 
 def test_a_stage_that_found_no_inputs_has_left_no_error(tmp_path, monkeypatch, capsys):

@@ -20,6 +20,8 @@ from nern.report.tables import write as tables
 from nern.report.verification.findings import Finding
 
 TABLES, FIGURES, RESULTS = Path("tables"), Path("figures"), Path("results")
+PAGES = (".md", ".tex", ".html", ".svg", ".png")
+"""What is written beside a CSV and says the same."""
 
 
 def verify(config: Config) -> Iterator[Finding]:
@@ -35,6 +37,29 @@ def verify(config: Config) -> Iterator[Finding]:
             yield from _figure(config, name, path)
     for path in _both(RESULTS / "cells.csv"):
         yield from _cells(config, path)
+    yield from _without_numbers(config)
+
+
+def _without_numbers(config: Config) -> Iterator[Finding]:
+    """Pages and pictures that nothing can be compared with: their CSV is gone, or the configuration has none such."""
+    of_tables = {*config.tables, *COMPUTED_TABLES, *(f"{FRONTIER}{name}" for name in config.frontiers)}
+    known = {"table": (TABLES, of_tables), "figure": (FIGURES, {*figure_names(config)}), "page": (RESULTS, {"cells"})}
+    for kind, (folder, names) in known.items():
+        for path in sorted(path for path in folder.glob("*.*") if path.suffix in PAGES):
+            whole = path.stem.removesuffix(partial.name(""))
+            if whole not in names:
+                yield Finding(f"{path}: is no {kind} of the configuration, and was not compared", error=False)
+            elif not path.with_suffix(".csv").exists():
+                message = f"{path}: was not compared, for {path.stem}.csv is gone; make both again, or remove it"
+                yield Finding(message, error=not partial.is_partial(path))
+
+
+def _said(path: Path) -> str:
+    """What a page says; nothing if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _both(whole: Path) -> Iterator[Path]:
@@ -83,7 +108,7 @@ def _pages(path: Path, pages: dict[str, str], again: str) -> Iterator[Finding]:
     """Pages that do not say what the file beside them says."""
     for suffix, text in pages.items():
         page = path.with_suffix(suffix)
-        if page.exists() and page.read_text(encoding="utf-8") != text:
+        if page.exists() and _said(page) != text:
             yield Finding(f"{page}: does not say what {path.name} says; run: {again}", error=True)
 
 
@@ -109,6 +134,6 @@ def _now(path: Path, texts: dict[str, str], again: str) -> Iterator[Finding]:
     """Files that are not what would be written now."""
     for suffix, text in texts.items():
         file = path.with_suffix(suffix)
-        if file.exists() and without_picture(file.read_text(encoding="utf-8")) != without_picture(text):
+        if file.exists() and without_picture(_said(file)) != without_picture(text):
             message = f"{file}: is not what its cells say now; run: {again}"
             yield Finding(message, error=not partial.is_partial(path))
