@@ -218,6 +218,18 @@ class TestCollect:
         assert row["code"] == f"evaluate {'b' * 16}, fit {'a' * 16}"
         assert row["original_sha256"] == SHA
 
+    def test_a_fit_that_was_evaluated_later_says_what_made_it_and_what_measured_it(self, tmp_path: Path) -> None:
+        write_cell(tmp_path, CELL)
+        made = {"versions": {"torch": "2.12.0", "python": "3.11.9", "numba": "0.62"}, "git_commit": "9" * 40 + "-dirty"}
+        fit = tmp_path / CELL.path / "fit.json"
+        put(fit, files.read_json(fit) | made)
+        row = collect.collect([CELL], tmp_path).iloc[0]
+        assert row["versions"] == "numba 0.62, python 3.11.9, torch 2.12.0 then 2.13.0"
+        assert collect.short_commits(row["git_commit"]) == f"{'9' * 12}-dirty then {'c' * 12}"
+        put(fit, files.read_json(fit) | {"versions": metrics_of(CELL)["versions"], "git_commit": "c" * 40})
+        row = collect.collect([CELL], tmp_path).iloc[0]
+        assert (row["versions"], row["git_commit"]) == ("python 3.11.9, torch 2.13.0", "c" * 40)
+
     def test_every_cell_has_a_row_in_order(self, tmp_path: Path) -> None:
         cells = [Cell("cifar10", "resnet20", "none", 140, "base", seed) for seed in range(4)]
         write_cell(tmp_path, cells[1])

@@ -186,7 +186,7 @@ def row(cell: Cell, digests: Digests, fingerprint: str | None) -> dict[str, Any]
     changed = [path for path, sha in metrics["inputs"].items() if digests(path) not in (None, sha)]
     if changed:
         return names | {"status": OUTDATED, "message": f"{Path(changed[0]).name} has changed since"}
-    return names | values | {"status": DONE} | _facts_of_fit(fit, fit_path)
+    return names | values | {"status": DONE} | _facts_of_fit(fit, fit_path) | _made_by(fit, metrics)
 
 
 def _is_of(path: Path, fingerprint: str | None) -> bool:
@@ -213,6 +213,27 @@ def _facts_of_fit(fit: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if not _is_amount(seconds) or not _is_text(device):
         raise NernError(f"{path}: wall_seconds or device is missing or of the wrong type; run its fit again")
     return {"wall_seconds": float(seconds), "fit_device": _line(device)}
+
+
+def _made_by(fit: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Versions and commit of the fit, and behind them those of its evaluation where these are others."""
+    first, last = fit.get("versions"), metrics["versions"]
+    first = first if _is_mapping(first, _is_text) else {}
+    pairs = {name: _distinct(first.get(name), last.get(name)) for name in sorted({*first, *last})}
+    commit = fit.get("git_commit")
+    return {
+        "versions": ", ".join(f"{name} {' then '.join(found)}" for name, found in pairs.items()),
+        "git_commit": " then ".join(_distinct(commit if _is_text(commit) else None, metrics["git_commit"])),
+    }
+
+
+def _distinct(*texts: str | None) -> list[str]:
+    return list(dict.fromkeys(_line(text) for text in texts if text))
+
+
+def short_commits(text: str) -> str:
+    """Commits with 12 digits each; a `-dirty` at the end of one stays."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", text)
 
 
 def _line(text: str) -> str:

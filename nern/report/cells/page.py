@@ -10,7 +10,7 @@ from nern.config import Config
 from nern.files import write_text
 from nern.matrix import all_cells
 from nern.report import partial
-from nern.report.cells.collect import DONE, MISSING, current, write_csv
+from nern.report.cells.collect import DONE, MISSING, current, short_commits, write_csv
 from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.documents.html import html
 from nern.report.inputs import metrics_of
@@ -76,13 +76,12 @@ def _counts(frame: pd.DataFrame) -> str:
 
 def _row(row: dict[Any, Any]) -> list[str]:
     numbers = ["" if pd.isna(row[column]) else f"{row[column]:,.{digits}f}" for column, digits in NUMBERS.values()]
-    commit = row["git_commit"][:SHORT] + row["git_commit"][40:]  # a "-dirty" at the end stays
     texts = [
         row["fit_device"],
         row["fingerprint"],
         row["original_sha256"][:SHORT],
         row["code"],
-        commit,
+        short_commits(row["git_commit"]),
         row["versions"],
     ]
     return [row["cell"].removeprefix("results/"), row["status"], row["message"], *numbers, *texts]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from nern.distilling import network_steps
 from nern.report import published
-from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
+from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING, short_commits
 from nern.report.documents import formats
 from nern.report.documents.document import Note
 from nern.report.tables.entries import Entries, Entry
@@ -73,8 +73,8 @@ class Code:
 
 
 def _commits(part: pd.DataFrame) -> str:
-    """The short commits of some cells; a `-dirty` at the end stays."""
-    commits = [commit[:12] + commit[40:] for commit in _distinct(part["git_commit"])]
+    """The short commits of some cells."""
+    commits = [short_commits(commit) for commit in _distinct(part["git_commit"])]
     return f"{'commit' if len(commits) == 1 else 'commits'} {formats.listed(commits)}"
 
 
