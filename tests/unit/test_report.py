@@ -660,6 +660,7 @@ class TestTable:
         assert "Original (%)" not in line_of(text, "Network")
         line = line_of(text, "resnet20", "1.03", "160", "0.45")
         assert (line[4], line[9]) == ("91.69", "90.50")
+        assert "Some methods learned originals of their own" in text and "share its original" not in text
 
     def test_small_sizes_have_three_decimals(self, tmp_path: Path) -> None:
         table = TABLE.model_copy(update={"sizes": {"resnet20": [40, 160]}})

@@ -17,17 +17,23 @@ FEWEST_PAIRS = 2
 MEASURES = {"accuracy": 2, "agreement": 2, "divergence": 4}
 """What is compared, and its decimals. Agreement with the original tells methods apart on fewer test images than
 accuracy does, since the original's own mistakes do not enter; the divergence of the outputs on fewer still."""
-ASSUMPTIONS = Note(
-    "Comparisons",
+ASSUMPTIONS = (
     "first minus second method: accuracy and agreement with the original in points, and the divergence KL(original ‖ "
     "reconstructed) of the outputs in nats, over pairs of fits that share network, hidden size and seed. d: mean of "
     "the differences over their standard deviation (Cohen, paired). "
     "p: two-sided sign-flip permutation test of the "
     f"mean difference, by all sign patterns up to {EXACT_UP_TO} pairs, by {DRAWS:,} drawn ones beyond (marked drawn). "
     "It assumes independent pairs whose difference, were the methods equally good, would have either sign equally "
-    "often. Pairs of one network share its original, and pairs of one seed its random draws: they are not quite "
-    "independent. p is not corrected for the number of comparisons.",
+    "often. "
 )
+ONE_ORIGINAL = (
+    "Pairs of one network share its original, and pairs of one seed its random draws: they are not quite independent. "
+)
+OWN_ORIGINALS = (
+    "Some methods learned originals of their own: what their fits differ by is that of the originals, too, and each "
+    "agrees with its own. Pairs of one seed share its random draws: they are not quite independent. "
+)
+UNCORRECTED = "p is not corrected for the number of comparisons."
 
 
 def paired(frame: pd.DataFrame, dimension: str, first: str, second: str, value: str = "accuracy") -> PairedComparison:
@@ -63,12 +69,15 @@ def grid(frame: pd.DataFrame, dimension: str, names: dict[str, str]) -> Grid | N
             rows.append([Text(text) for text in itertools.chain(texts, *map(_texts, results, MEASURES.values()))])
     if not rows:
         return None
+    originals = frame[frame["status"] == DONE].groupby("network")[["original", "original_sha256"]].nunique()
+    shared = ONE_ORIGINAL if (originals <= 1).all(axis=None) else OWN_ORIGINALS
     columns = [Column(dimension.capitalize(), numeric=False), Column("Pairs")]
     for measure in MEASURES:
         group = measure.capitalize()
         alone = group if measure == "divergence" else f"{group} (points)"
         columns += [Column("difference", group, alone=alone), Column("d", group), Column("p", group)]
-    return Grid("Methods compared, paired by seed and pooled over the table", columns, rows, [ASSUMPTIONS])
+    note = Note("Comparisons", ASSUMPTIONS + shared + UNCORRECTED)
+    return Grid("Methods compared, paired by seed and pooled over the table", columns, rows, [note])
 
 
 def _texts(result: PairedComparison, digits: int) -> list[str]:
