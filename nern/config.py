@@ -188,6 +188,13 @@ def parse(values: object, where: str = "configuration") -> Config:
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
     """Refuses a key that stands twice in one mapping, whose first value would be lost, and one that is no text."""
 
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        """JSON writes a character beyond 16 bits as two halves, each of which YAML takes for a character."""
+        value = super().construct_scalar(node)
+        if not isinstance(value, str):
+            return value
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
@@ -215,7 +222,7 @@ def read_file(path: Path) -> Mapping[str, Any]:
         loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise NernError(f"{path}: cannot be read ({error}); give an existing configuration file") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # the last of a date that there is not
         line = re.sub(r"\s+", " ", str(error))[:200]
         raise NernError(f"{path}: is not valid YAML ({line})") from None
     if not isinstance(loaded, Mapping):

@@ -155,7 +155,7 @@ def test_whether_a_file_inherits_is_true_or_false(tmp_path, value):
         read([ROOT / "config.yaml", path])
 
 
-@pytest.mark.parametrize("content", ["", "- a\n", "a: [", "a: b: c", "\x00", "5", "&a [*a]"])
+@pytest.mark.parametrize("content", ["", "- a\n", "a: [", "a: b: c", "\x00", "5", "&a [*a]", "a: 2024-13-45", "a: 0b_"])
 def test_files_that_hold_no_mapping_are_one_sentence(tmp_path, content):
     path = tmp_path / "c.yaml"
     path.write_text(content)
@@ -456,6 +456,13 @@ def test_keys_of_two_mappings_and_merged_ones_may_be_the_same(tmp_path):
     file = tmp_path / "once.yaml"
     file.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
     assert read_file(file) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}}
+
+
+@pytest.mark.parametrize("title", ["T 🎉", "𝒩 数 ½", "\ud83c", "\x85\u2028", "\ufeffa"])
+def test_any_title_comes_through_the_file_that_the_workflows_jobs_read(tmp_path, title):
+    config = parse(changed("tasks.cifar10.title", title))
+    (tmp_path / "merged.json").write_text(text_of(config))
+    assert read([tmp_path / "merged.json"]).tasks["cifar10"].title == title
 
 
 OTHER = {
