@@ -1,10 +1,16 @@
 """The settings of what is shown: tables and figures, each with the cells that it needs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from nern.settings import Count, CountOrZero, Mode, Name, Positive, Settings, Unique
+
+
+def _label(text: str) -> str:
+    if not text.strip() or text.startswith("_"):
+        raise ValueError("a label is not empty, and begins with no underscore, which no legend of a figure shows")
+    return text
 
 
 class Table(Settings):
@@ -13,12 +19,21 @@ class Table(Settings):
     title: str
     task: Name
     sizes: dict[Name, Annotated[list[Count], Unique, Field(min_length=1)]] = Field(
-        description="hidden sizes of each network"
+        min_length=1, description="hidden sizes of each network"
     )
     smoothing: Annotated[list[Mode], Unique, Field(min_length=1)] = Field(["cross-filter"])
     variants: Annotated[list[Name], Unique, Field(min_length=1)] = Field(["base"])
     columns: Literal["smoothing", "variant"] = "smoothing"
-    labels: dict[Name, str] = Field({}, description="what the table calls a variant, where not by its name")
+    labels: dict[Name, Annotated[str, AfterValidator(_label)]] = Field(
+        {}, description="what the table calls a variant, where not by its name"
+    )
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        labels = [self.labels.get(name, name) for name in self.variants]
+        if twice := {label for label in labels if labels.count(label) > 1}:
+            raise ValueError(f"labels: two variants are called {min(twice)!r}; give each a name of its own")
+        return self
 
 
 class CellsFigure(Settings):
@@ -38,7 +53,7 @@ class Frontier(Settings):
     title: str
     task: Name
     sizes: dict[Name, Annotated[list[Count], Unique, Field(min_length=1)]] = Field(
-        description="hidden sizes of each network's predictors"
+        min_length=1, description="hidden sizes of each network's predictors"
     )
     smoothing: Annotated[list[Mode], Unique, Field(min_length=1)] = Field(["none", "cross-filter"])
     variants: Annotated[list[Name], Unique, Field(min_length=1)] = Field(["base"])

@@ -85,6 +85,20 @@ MISTAKES = {
         21,
         "depth 21 is none of a CIFAR ResNet",
     ),
+    "two variants of one label": (
+        "tables.data_free.labels.noise-inputs",
+        "no distillation",
+        "tables.data_free: labels: two variants are called 'no distillation'; give each a name of its own",
+    ),
+    "a label that is another variant's name": (
+        "tables.data_free.labels",
+        {"noise-inputs": "reconstruction-only"},
+        "two variants are called 'reconstruction-only'",
+    ),
+    "empty label": ("tables.data_free.labels.noise-inputs", " ", "a label is not empty"),
+    "label that no legend shows": ("tables.data_free.labels.noise-inputs", "_x", "begins with no underscore"),
+    "table of no network": ("tables.data_free.sizes", {}, "tables.data_free.sizes: Dictionary should have at least 1"),
+    "frontier of no network": ("frontiers.cifar10.sizes", {}, "frontiers.cifar10.sizes: Dictionary should have at"),
     "name with a slash": ("variants.a/b", {}, "pattern"),
     "name with dots only": ("variants...", {}, "unknown key|pattern"),
 }

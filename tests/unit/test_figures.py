@@ -43,7 +43,7 @@ from nern.report.figures import (
 from nern.report.figures.style import plain_ticks
 from nern.report.frontier.points import MORE, NUMBERS
 from nern.report.verification import shown
-from nern.report_settings import EmbeddingFigure, ImportanceFigure, TableFigure
+from nern.report_settings import CellsFigure, EmbeddingFigure, ImportanceFigure, PruningFigure, TableFigure
 from nern.settings import PositionalEmbedding, TableEmbedding
 from nern.stages.importance import mean_activations
 
@@ -277,6 +277,28 @@ def test_a_curve_is_of_one_network_size_and_order_and_says_which(tmp_path):
         assert found.loc[key, "label"] == f"B, {key[0]}, {order}, h {key[2]}"
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [f"{label} (n = 2)" for label in data["label"]] and len(set(texts)) == 6
+
+
+def test_a_label_is_drawn_as_it_is(tmp_path):
+    config = configuration.read([ROOT / "config.yaml"], {"tables": {"loss_ablation": {"labels": {"base": "$5_a$ or $6"}}}})
+    put_cells(tmp_path, "loss_curves", lambda _: {"history.csv": f"{HISTORY}10,training,0.1,0.5,,,\n"}, config)
+    _, figure = write.build(config, "loss_curves", tmp_path)
+    assert r"\$5_a\$ or \$6 (n = 4)" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_fits_without_tests_and_reconstruction_have_no_curve_but_a_sentence(tmp_path):
+    put_cells(tmp_path, "loss_curves", lambda _: {"history.csv": f"{HISTORY}10,training,0.1,,0.5,,\n"})
+    with pytest.raises(NernError, match=r"figures\.loss_curves: no fit of tables\.loss_ablation was tested or has L_recon"):
+        write.build(CONFIG, "loss_curves", tmp_path)
+
+
+def test_a_figure_of_some_fits_names_their_variant(tmp_path):
+    settings = {"title": "Pruned", "task": "cifar10", "network": "resnet20", "hidden": 8, "variant": "decoupled"}
+    figure = CellsFigure.model_validate(settings | {"smoothing": "none"})
+    assert cells.subject(figure) == "resnet20, no permutation, h = 8, decoupled"
+    data = pd.DataFrame([{"sparsity": 0.1, "n": 4, "accuracy": 90.0, "half_width": 1.0, "bytes": 100.0}])
+    pruned = PruningFigure.model_validate(settings | {"codecs": ["pruned-10"]})
+    assert "cross-filter, h = 8, decoupled" in compression.draw(data, pruned, "").axes[0].get_title()
 
 
 def test_a_history_that_its_fit_did_not_write_is_refused(tmp_path):

@@ -10,6 +10,8 @@ from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import COMPRESSION, figure_cells, task_of
 from nern.report.cells.collect import DONE, current
+from nern.report.tables.entries import NAMES
+from nern.report_settings import CellsFigure
 
 
 def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str]:
@@ -27,6 +29,12 @@ def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str
     note = f"{data}; {len(done)} of {len(cells)} fits"
     iterations = sorted({int(count) for count in done["iterations"]})
     return done, f"{note}, {' or '.join(f'{count:,}' for count in iterations)} iterations"
+
+
+def subject(settings: CellsFigure) -> str:
+    """Which fits a figure is about, as its title says it: by their variant, too, for a title may be the paper's."""
+    order = NAMES.get(settings.smoothing, settings.smoothing)
+    return f"{settings.network}, {order}, h = {settings.hidden}, {settings.variant}"
 
 
 def beside(root: Path, cell: str, file: str, predictor_sha256: str) -> dict[str, Any]:

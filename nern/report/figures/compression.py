@@ -11,7 +11,7 @@ from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import COMPRESSION, Cell
 from nern.report.cells.collect import Digests
-from nern.report.figures.cells import beside, predictor_digests
+from nern.report.figures.cells import beside, predictor_digests, subject
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.frontier.points import compressed
 from nern.report.statistics import mean_confidence_interval
@@ -62,7 +62,7 @@ def draw(data: pd.DataFrame, settings: PruningFigure, note: str) -> Figure:
     percent = 100 * data["sparsity"]
     above.errorbar(percent, data["accuracy"], yerr=data["half_width"], capsize=3, color=COLORS[0], marker=MARKERS[0])
     above.set_ylabel("test accuracy (%)")
-    above.set_title(f"{settings.title}: {settings.network}, {settings.smoothing}, h = {settings.hidden}")
+    above.set_title(f"{settings.title}: {subject(settings)}")
     below.plot(percent, data["bytes"] / KIB, color=COLORS[1], linestyle=LINES[1], marker=MARKERS[1])
     below.set_ylabel("stored predictor (KiB)")
     below.set_ylim(bottom=0)

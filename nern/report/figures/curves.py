@@ -11,7 +11,7 @@ from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import table_of
 from nern.report.figures import panels
-from nern.report.figures.style import COLORS, LINES
+from nern.report.figures.style import COLORS, LINES, plain
 from nern.report.statistics import mean_confidence_interval
 from nern.report_settings import TableFigure
 
@@ -39,6 +39,11 @@ def frame(config: Config, settings: TableFigure, done: pd.DataFrame, root: Path)
                     mean, half_width = mean_confidence_interval(present)
                     row = names | {"iteration": iteration, "measure": measure, "n": len(present)}
                     rows.append(row | {"mean": mean, "half_width": half_width})
+    if not rows:
+        raise NernError(
+            f"figures.loss_curves: no fit of tables.{settings.table} was tested or has L_recon, so there is no curve; set "
+            "protocol.evaluate_every, or remove the figure"
+        )
     return pd.DataFrame(rows)
 
 
@@ -67,7 +72,7 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
                 continue
             line = {"color": COLORS[number % len(COLORS)], "linestyle": LINES[number % len(LINES)]}
             marker = "." if len(part) < 25 else None
-            label = f"{part['label'].iloc[0]} (n = {part['n'].max()})"
+            label = f"{plain(part['label'].iloc[0])} (n = {part['n'].max()})"
             axes.plot(part["iteration"], part["mean"], label=label, marker=marker, **line)
             low, high = part["mean"] - part["half_width"], part["mean"] + part["half_width"]
             axes.fill_between(part["iteration"], low, high, color=line["color"], alpha=0.15, linewidth=0)

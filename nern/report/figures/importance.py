@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nern.errors import NernError
-from nern.report.figures.cells import beside, predictor_digests
+from nern.report.figures.cells import beside, predictor_digests, subject
 from nern.report.figures.style import COLORS
 from nern.report_settings import ImportanceFigure
 
@@ -51,6 +51,6 @@ def draw(data: pd.DataFrame, settings: ImportanceFigure, note: str) -> Figure:
         axes.set_xlabel("filter")
         axes.grid(visible=False, axis="x")
     panels[0].set_ylabel("mean |activation|")
-    figure.suptitle(f"{settings.title}: {settings.network}, {settings.layer}", fontsize=10)
+    figure.suptitle(f"{settings.title}: {settings.layer} of {subject(settings)}", fontsize=10)
     figure.supxlabel(f"{note}; dashed: mean of the group", fontsize=7)
     return figure

@@ -12,6 +12,7 @@ from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import Cell
 from nern.method.workers import Workers
+from nern.report.figures.cells import subject
 from nern.report_settings import KernelsFigure
 from nern.stages.reconstruct import load_fitted
 
@@ -37,7 +38,7 @@ def draw(data: pd.DataFrame, settings: KernelsFigure, note: str) -> Figure:
     """Two squares."""
     figure = Figure(figsize=(7, 3.9))
     squares(figure, figure.subplots(1, 2, gridspec_kw={"wspace": 0.12}), data, settings.side)
-    figure.suptitle(f"{settings.title}: {settings.network}, {settings.smoothing}, h = {settings.hidden}", fontsize=10)
+    figure.suptitle(f"{settings.title}: {subject(settings)}", fontsize=10)
     figure.supxlabel(note, fontsize=7)
     return figure
 

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from nern.errors import NernError
 from nern.method.embedding import AXES, OneHot
 from nern.method.predictor import CoordinateMLP
+from nern.report.figures.cells import subject
 from nern.report_settings import FitFigure
 
 
@@ -42,7 +43,6 @@ def draw(data: pd.DataFrame, settings: FitFigure, note: str) -> Figure:
             line.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(axis)
     figure.colorbar(image, ax=list(panels), shrink=0.8, label="cosine similarity")
-    what = f"{settings.network}, {settings.smoothing}, h = {settings.hidden}, {settings.variant}"
-    figure.suptitle(f"{settings.title}: {what}", fontsize=10)
+    figure.suptitle(f"{settings.title}: {subject(settings)}", fontsize=10)
     figure.supxlabel(note, fontsize=7)
     return figure

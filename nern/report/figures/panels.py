@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nern.report.figures.style import COLORS, LINES, MARKERS
+from nern.report.figures.style import COLORS, LINES, MARKERS, plain
 from nern.report.statistics import mean_confidence_interval
 from nern.report.tables.entries import NAMES
 
@@ -85,5 +85,5 @@ def _points(axes: Axes, data: pd.DataFrame, methods: list[str], column: str) -> 
             linestyle=LINES[number % len(LINES)],
             color=COLORS[number % len(COLORS)],
             marker=MARKERS[number % len(MARKERS)],
-            label=method,
+            label=plain(method),
         )
