@@ -8,6 +8,7 @@ imports this module, so it imports nothing heavy.
 import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from nern.code_digest import code_digest
 from nern.compression import compression_settings
@@ -16,16 +17,18 @@ from nern.data import contents
 from nern.matrix import (
     COMPRESSION,
     RESULTS,
+    SECONDS,
     Cell,
+    FitSettings,
     OriginalCell,
     data_settings,
     figure_settings,
     fit_settings,
-    original_of,
     original_settings,
     parse_target,
     permutation_settings,
 )
+from nern.report_settings import ImportanceFigure
 
 _IMAGES = re.compile(rf"{RESULTS}/([^/]+)/images/data\.json")
 _PERMUTATION = re.compile(r"permutation-(.+)\.npz")
@@ -39,6 +42,8 @@ class Lineage:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.known: dict[str, str] = {}
+        self.originals: dict[OriginalCell, list[str]] = {}
+        self.fits: dict[Cell, FitSettings] = {}
 
     def of_all(self, paths: Iterable[str]) -> str:
         """The digest of several results' lineages."""
@@ -52,6 +57,7 @@ class Lineage:
         """
         if path not in self.known:
             folder, _, file = path.rpartition("/")
+            file = COMPRESSION if file == SECONDS else file  # one stage writes both
             if images := _IMAGES.fullmatch(path):
                 parts = self._images(images[1])
             elif isinstance(target := parse_target(folder), OriginalCell):
@@ -66,25 +72,40 @@ class Lineage:
         return [fingerprint(settings), *sources, code_digest("nern.stages.prepare_data")]
 
     def _original(self, original: OriginalCell, file: str) -> list[str]:
-        settings = fingerprint(original_settings(self.config, original))
-        own = [settings, contents.present_weights(self.config, original), code_digest("nern.stages.train_original")]
-        own.append(self.of(f"{RESULTS}/{original.task}/images/data.json"))
+        own = self._trained(original)
         if mode := _PERMUTATION.fullmatch(file):
             order = permutation_settings(self.config, original, mode[1])
             return [*own, fingerprint(order), code_digest("nern.stages.permute")]
         return own + (self._compressed(original) if file == COMPRESSION else [])
 
+    def _trained(self, original: OriginalCell) -> list[str]:
+        if original not in self.originals:
+            settings = fingerprint(original_settings(self.config, original))
+            weights, code = contents.present_weights(self.config, original), code_digest("nern.stages.train_original")
+            images = self.of(f"{RESULTS}/{original.task}/images/data.json")
+            self.originals[original] = [settings, weights, code, images]
+        return self.originals[original]
+
     def _cell(self, cell: Cell, file: str) -> list[str]:
-        permutation = original_of(self.config, cell).permutation(cell.smoothing)
-        own = [self.of(permutation), fingerprint(fit_settings(self.config, cell)), code_digest("nern.stages.fit")]
+        own = self._fitted(cell)
         if file == COMPRESSION:
             return own + self._compressed(cell)
         if file == "metrics.json":
             return [*own, code_digest("nern.stages.evaluate")]
         if file == "importance.json":
             figure = figure_settings(self.config, _FIGURE)
-            return [*own, fingerprint(figure), code_digest("nern.stages.importance")]
+            assert isinstance(figure, ImportanceFigure)
+            return [*own, figure.layer, str(figure.images), code_digest("nern.stages.importance")]
         return own
+
+    def _fitted(self, cell: Cell) -> list[str]:
+        """Of cells that differ in size or seed, the settings are resolved once: a matrix has thousands."""
+        alike = replace(cell, hidden=1, seed=0)
+        if alike not in self.fits:
+            self.fits[alike] = fit_settings(self.config, alike)
+        settings = self.fits[alike].model_copy(update={"cell": cell.path, "hidden": cell.hidden, "seed": cell.seed})
+        permutation = OriginalCell(cell.task, cell.network, settings.protocol.original).permutation(cell.smoothing)
+        return [self.of(permutation), fingerprint(settings), code_digest("nern.stages.fit")]
 
     def _compressed(self, target: Cell | OriginalCell) -> list[str]:
         settings = compression_settings(self.config, target)

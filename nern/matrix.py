@@ -20,8 +20,8 @@ from nern.settings import MODES, Mode, Network, Original, Protocol, Settings, Ta
 RESULTS = "results"
 FRONTIER = "frontier_"
 """Before a frontier's name: the name of its table and of its figure."""
-COMPRESSION = "compression.json"
-"""What stage `compress` measured of a cell or an original: in the folder of either."""
+COMPRESSION, SECONDS = "compression.json", "compress.json"
+"""What stage `compress` measured of a cell or an original, and how long it took: in the folder of either."""
 PROGRESS = "progress.json"
 """How far the stage is that works in a folder. Only there while it runs, or after it was killed."""
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -315,7 +315,7 @@ def frontier_originals(config: Config, name: str) -> list[OriginalCell]:
 def frontier_inputs(config: Config, name: str) -> list[str]:
     """The files that a frontier's table and figure are made of."""
     targets: list[Cell | OriginalCell] = [*frontier_originals(config, name), *frontier_cells(config, name)]
-    return [f"{target.path}/{COMPRESSION}" for target in targets]
+    return [f"{target.path}/{file}" for target in targets for file in (COMPRESSION, SECONDS)]
 
 
 COMPUTED_TABLES = ("conv_sizes", "permutation_overhead", "summary")

@@ -13,10 +13,11 @@ from nern import compression
 from nern.config import read
 from nern.distilling import needs_network, network_steps
 from nern.errors import NernError
-from nern.matrix import Cell
+from nern.matrix import Cell, frontier_inputs
 from nern.report.frontier.front import on_front, verdicts
 from nern.report.frontier.points import PREDICTOR, WEIGHTS, _data
 from nern.report.frontier.table import distilled
+from nern.report.status import matrix as status
 from nern.settings import Losses, Phase, Protocol
 
 ROOT = Path(__file__).parents[2]
@@ -183,6 +184,15 @@ def test_a_frontier_that_would_compare_nothing_or_unlike_things_is_refused(
     with pytest.raises(NernError) as error:
         compression.check(config)
     assert str(error.value) == sentence
+
+
+def test_a_frontier_is_made_of_what_was_measured_and_of_the_seconds_that_it_took(tmp_path: Path) -> None:
+    config = read([ROOT / "config.yaml"])
+    inputs = [Path(path) for path in frontier_inputs(config, "frontier_cifar100")]
+    measured = 1 + 3 * 2 * 4  # an original; sizes, orders and seeds of its predictors
+    assert len(inputs) == 2 * measured and len({path.parent for path in inputs}) == measured
+    assert {path.name for path in inputs} == {"compression.json", "compress.json"}
+    assert status.frontiers(config, tmp_path)["frontier_cifar100"] == ["missing"] * measured
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ PATHS = {
     "fit": f"{CELL}/fit.json",
     "metrics": f"{CELL}/metrics.json",
     "compressed": f"{CELL}/compression.json",
+    "seconds": f"{CELL}/compress.json",
     "importance": f"{TASK}/resnet20/cross-filter/h160/base/seed0/importance.json",
 }
-OF_FIT = {"fit", "metrics", "compressed", "importance"}
+OF_FIT = {"fit", "metrics", "compressed", "seconds", "importance"}
 OF_ORIGINAL = OF_FIT | {"original", "order", "other order", "compressed original"}
 
 
@@ -44,9 +45,10 @@ BEFORE = lineages({})
             OF_FIT | {"order", "other order"},
         ),
         ({"protocol": {"training": {"iterations": 7}}}, OF_FIT),
-        ({"compression": {"predictor": {"codecs": ["float32"]}}}, {"compressed"}),
+        ({"compression": {"predictor": {"codecs": ["float32"]}}}, {"compressed", "seconds"}),
         ({"compression": {"original": {"codecs": ["float32"]}}}, {"compressed original"}),
         ({"figures": {"weight_importance": {"layer": "conv1"}}}, {"importance"}),
+        ({"figures": {"weight_importance": {"title": "T", "filters": 3}}}, set()),
         ({"tasks": {"cifar10": {"title": "T"}}}, set()),
         ({"execution": {"device": "cpu"}}, set()),
         ({"tasks": {"cifar100": {"classes": 9}}}, set()),
@@ -55,6 +57,12 @@ BEFORE = lineages({})
 def test_a_change_reaches_what_is_made_by_it(changes, wanted):
     after = lineages(changes)
     assert {name for name in PATHS if after[name] != BEFORE[name]} == wanted
+
+
+def test_cells_of_other_sizes_and_seeds_have_their_own():
+    lineage = Lineage(configuration.read(FILES))
+    cells = [f"{TASK}/resnet20/cross-filter/h{h}/base/seed{seed}" for h in (160, 180) for seed in (0, 1)]
+    assert len({lineage.of(f"{cell}/{file}") for cell in cells for file in ("fit.json", "metrics.json")}) == 8
 
 
 def test_several_results_have_a_digest_of_all():

@@ -21,6 +21,7 @@ from nern.distilling import network_steps
 from nern.errors import NernError
 from nern.matrix import (
     COMPRESSION,
+    SECONDS,
     Cell,
     OriginalCell,
     frontier_cells,
@@ -176,7 +177,7 @@ def compressed(config: Config, target: Cell | OriginalCell, digests: Digests) ->
     if not isinstance(inputs, dict) or any(digests(name) not in (None, sha) for name, sha in inputs.items()):
         return None
     _check(record, path, again)
-    seconds = dict(files.read_json(root / target.path / "compress.json")["seconds"])
+    seconds = dict(files.read_json(root / target.path / SECONDS)["seconds"])
     if isinstance(target, Cell):
         fit = float(files.read_json(root / target.path / "fit.json")["wall_seconds"])
         seconds = {name: fit + value for name, value in seconds.items()}

@@ -9,6 +9,7 @@ from tabulate import tabulate
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import (
+    COMPRESSION,
     FRONTIER,
     OriginalCell,
     all_cells,
@@ -75,7 +76,8 @@ def frontiers(config: Config, root: Path) -> dict[str, list[str]]:
         root: the folder that `results/` lies in.
     """
     names, digests = [f"{FRONTIER}{name}" for name in config.frontiers], collect.Digests(root)
-    return {name: [_compressed(config, path, digests) for path in frontier_inputs(config, name)] for name in names}
+    measured = {name: [p for p in frontier_inputs(config, name) if Path(p).name == COMPRESSION] for name in names}
+    return {name: [_compressed(config, path, digests) for path in paths] for name, paths in measured.items()}
 
 
 def _compressed(config: Config, path: str, digests: collect.Digests) -> str:
