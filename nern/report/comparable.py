@@ -92,6 +92,11 @@ def is_papers_network(config: Config, task: str, network: str) -> bool:
     return ours == theirs and found.classes == CLASSES[task]
 
 
+def is_changed(config: Config, cell: Cell) -> bool:
+    """Whether a cell's variant is called as a published protocol, and is another."""
+    return cell.variant in PROTOCOLS and not _protocol(config, cell)
+
+
 def _protocol(config: Config, cell: Cell) -> bool:
     own = TRAINING.get((cell.task, cell.network))
     if own is None:

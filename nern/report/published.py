@@ -102,5 +102,6 @@ def original_accuracy(task: str, network: str) -> Published | None:
 
 def hours_per_fit(task: str) -> tuple[float, float] | None:
     """The hours that the paper states for one fit of a task, from low to high, if it does: for CIFAR and ImageNet."""
-    found = next((p for p in figures() if p.kind == "fit_time" and task.rstrip("0123456789") == p.task), None)
+    family = task.rstrip("0123456789") if task in TEST_IMAGES else ""
+    found = next((p for p in figures() if (p.kind, p.task) == ("fit_time", family)), None)
     return (found.low, found.high) if found and found.low is not None and found.high is not None else None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nern.report.documents.document import Column, Document, Grid, Note, Text, visible
 from nern.report.documents.latex_text import escape
+from nern.report.documents.markdown import markdown
 from nern.report.documents.render import render
 
 # Commands of LaTeX's kernel in its default encoding (source2e: ltoutenc, fontmath), each with its number of arguments.
@@ -202,3 +203,7 @@ def test_a_hostile_text_breaks_no_format(text):
 )
 def test_what_cannot_be_seen_is_told_by_its_code(text, seen):
     assert visible(text) == seen
+
+
+def test_underscores_emphasize_nothing_in_markdown():
+    assert markdown(Document("t", "a __init__ b_c _d_", [])) == "# a \\_\\_init\\_\\_ b_c \\_d\\_\n"

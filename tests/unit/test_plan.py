@@ -28,6 +28,13 @@ def test_counts_and_hours():
     assert frame.loc["imagenet", "hours_high"] == 30 * frame.loc["imagenet", "fits"]
 
 
+def test_a_task_that_is_called_a_little_like_the_papers_has_none_of_its_hours():
+    tables = {"t": {"title": "T", "task": "cifar7", "sizes": {"resnet20": [8]}}}
+    tasks = {"cifar7": CONFIG.tasks["cifar10"].model_dump()}
+    own = configuration.read([ROOT / "config.yaml"], {"inherit": False, "tables": tables, "tasks": tasks})
+    assert math.isnan(plan.plan(own).set_index("task").loc["cifar7", "hours_low"])
+
+
 def test_the_paper_states_no_hours_for_another_task():
     demo = configuration.read([ROOT / "config.yaml", ROOT / "workflow/config/demo.yaml"])
     frame = plan.plan(demo).set_index("task")

@@ -85,6 +85,16 @@ def test_one_seed_has_no_interval_and_protocols_stand_side_by_side(tmp_path):
     assert (part["n"] == 1).all() and not part["here"].str.contains("±").any()
 
 
+def test_a_protocol_that_is_called_base_and_is_another_says_so(tmp_path):
+    config = configuration.read([ROOT / "config.yaml"], {"protocol": {"training": {"batch": 7}}})
+    cells = {"base": CONFIG, "base, changed": config}
+    for wanted, each in cells.items():
+        cell = Cell("cifar100", "resnet56", "cross-filter", 360, "base", 0)
+        write_cell(tmp_path, cell, fingerprint=fingerprint(fit_settings(each, cell)))
+        data, _ = summary(each, tmp_path)
+        assert set(data["protocol"].dropna()) - {"—"} == {wanted}
+
+
 def test_fits_on_other_images_stand_beside_nothing(tmp_path):
     put(tmp_path, "cross-filter", 360, [70.0], 1_919_556, test_images=509)
     assert (rows(tmp_path)["protocol"] == "—").all()

@@ -43,4 +43,4 @@ def _notes(grid: Grid) -> str:
 
 def _escape(text: str) -> str:
     """Text whose characters stand for themselves."""
-    return re.sub(r"([\\`*<>|\[\]&$~#]|(?<!\w)_|_(?!\w))", r"\\\1", visible(text))
+    return re.sub(r"([\\`*<>|\[\]&$~#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", visible(text))

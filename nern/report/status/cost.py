@@ -21,7 +21,7 @@ from nern.stages.runtime import device_name, start_in_pieces
 log = logging.getLogger(__name__)
 
 HOURS = "hours here"
-PAPER = "hours at the paper's speed (RTX 3090)"
+PAPER = "hours of as many of the paper's fits (RTX 3090)"
 NO_DIFFERENCE = {"original": "", "initialization": "default", "inputs": "images", "evaluate_every": 0}
 """What of a protocol changes no step's time, with one value for all."""
 

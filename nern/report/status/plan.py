@@ -1,4 +1,4 @@
-"""What the matrix costs: cells of each task, and GPU hours at the speed that the paper states."""
+"""What the matrix costs: cells of each task, and the GPU hours that the paper states for as many of its fits."""
 
 import math
 from dataclasses import replace
@@ -50,7 +50,7 @@ def render(frame: pd.DataFrame) -> str:
         hours = frame[["hours_low", "hours_high"]].sum(skipna=False)  # a sum of some tasks' hours is none of all fits
         lines.append(["all", *(f"{frame[name].sum():,}" for name in counts), _hours(hours)])
     columns = [Column("Task", numeric=False), *(Column(name.capitalize()) for name in counts)]
-    columns.append(Column("GPU hours at the paper's speed (RTX 3090)"))
+    columns.append(Column("GPU hours of as many of the paper's fits (RTX 3090)"))
     return pipe_table(Grid("", columns, [[Text(value) for value in line] for line in lines], []))
 
 

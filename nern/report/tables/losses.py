@@ -3,7 +3,7 @@
 Originals differ, so accuracies do not compare; points lost do. Another protocol reproduces nothing: no verdict.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pandas as pd
@@ -20,18 +20,22 @@ NOTE = Note(
     "the original's accuracy minus the reconstructed network's, in points; the original is the protocol's own here and "
     "the publication's there. Here: the mean over n seeds ± the half-width of its 95 % t-interval, of the largest "
     "predictor of a protocol that takes no more bytes than the published one (32 bits a number, no permutation), on "
-    "all of the paper's test images. Second-hand: the source itself was not at hand.",
+    "all of the paper's test images. Changed: called as a published protocol, with settings of its own. Second-hand: the "
+    "source itself was not at hand.",
 )
 COLUMNS = {"what": False, "KiB": True, "published": True, "protocol": False, "order": False, "h": True}
 COLUMNS |= {"KiB here": True, "original": True, "here": True, "n": True, "difference": True, "source": False}
 
 
-def grid(done: pd.DataFrame) -> tuple[pd.DataFrame, Grid]:
+def grid(done: pd.DataFrame, changed: Collection[str]) -> tuple[pd.DataFrame, Grid]:
     """One row per published loss and protocol that has fits of at most its bytes; one with dashes where none has.
 
     Args:
         done: finished cells on the paper's data (see `nern.report.cells.collect`).
+        changed: those whose variant is called as a published protocol, and is another.
     """
+    names = [f"{row.variant}, changed" if row.cell in changed else row.variant for row in done.itertuples()]
+    done = done.assign(variant=pd.Series(names, index=done.index, dtype="str"))
     data = pd.DataFrame([row for figure in published.losses() for row in _rows(figure, done)])
     texts = [[Text(str(row[name])) for name in COLUMNS] for row in data.to_dict("records")]
     columns = [Column(name[0].upper() + name[1:], numeric=numeric) for name, numeric in COLUMNS.items()]

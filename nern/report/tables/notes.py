@@ -21,7 +21,8 @@ def beyond(protocol: Protocol) -> str:
     first, second = protocol.training, protocol.distillation
     if second is not None:
         decoupled = first.iterations > 0 and not network_steps(protocol, first) and network_steps(protocol, second) > 0
-        phases = "reconstruction first, then a short distillation (Choi et al. 2024)" if decoupled else "two phases"
+        short = "short " if second.iterations < first.iterations else ""
+        phases = f"reconstruction first, then a {short}distillation (Choi et al. 2024)" if decoupled else "two phases"
         reasons.append(f"{phases}: not the paper's protocol")
     elif first.optimizer.name != "ranger":
         reasons.append(f"by {first.optimizer.name.capitalize()}: not the paper's optimizer")

@@ -13,7 +13,14 @@ from nern.config import Config
 from nern.matrix import Cell, original_of, original_settings
 from nern.report import partial, published
 from nern.report.cells.collect import DONE, current
-from nern.report.comparable import LAMBDA_TABLE, PROTOCOLS, by_published_protocol, comparable_cells, loss_cells
+from nern.report.comparable import (
+    LAMBDA_TABLE,
+    PROTOCOLS,
+    by_published_protocol,
+    comparable_cells,
+    is_changed,
+    loss_cells,
+)
 from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.published import Published
@@ -59,7 +66,8 @@ def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
         f"{(data['verdict'] == verdict).sum()} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_RUN)
     )
     notes = [Note("Counts", f"{verdicts}."), RULES]
-    others, lost = losses.grid(done[done["cell"].isin([cell.path for cell in by_loss])])
+    changed = {cell.path for cell in by_loss if is_changed(config, cell)}
+    others, lost = losses.grid(done[done["cell"].isin([cell.path for cell in by_loss])], changed)
     grids = [Grid("Summary", columns, texts, notes), lost]
     data = pd.concat([data, others], ignore_index=True)
     data.attrs[partial.ABSENT] = int((frame["status"] != DONE).sum())
