@@ -1,5 +1,6 @@
 """Stage `compress`: it measures what the bytes hold, of originals and predictors, and resumes to the byte."""
 
+import base64
 import json
 import math
 import shutil
@@ -209,14 +210,18 @@ def test_a_predictor_that_was_fitted_anew_leaves_its_compression_behind(measured
     assert "run: nern compress" in sentence(capsys)
 
 
-def test_what_was_measured_of_two_networks_is_not_compared(measured, capsys):
-    """As gathered from two machines that trained an original each, without their networks."""
+@pytest.mark.parametrize("other", ["network", "images"])
+def test_what_was_measured_of_two_networks_or_on_two_sets_of_images_is_not_compared(measured, capsys, other):
+    """As gathered from two machines that trained an original each, or have other images, without either."""
     Path(ORIGINAL, "network.safetensors").unlink()
     record = files.read_json(Path(ORIGINAL, "compression.json"))
-    record["inputs"][f"{ORIGINAL}/network.safetensors"] = "e" * 64
+    if other == "network":
+        record["inputs"][f"{ORIGINAL}/network.safetensors"] = "e" * 64
+    else:
+        record["original_hits"] = base64.b64encode(bytes(len(base64.b64decode(record["original_hits"])))).decode()
     files.write_json(Path(ORIGINAL, "compression.json"), record)
     assert nern("table", "frontier_digits") == 2
-    assert "is of another network than what else was measured" in sentence(capsys)
+    assert "is of another network, or on other test images, than what else was measured" in sentence(capsys)
 
 
 MISTAKES = {

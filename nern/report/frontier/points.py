@@ -48,9 +48,10 @@ class Compressed:
     """Of each point, the fit of a predictor included."""
 
     @property
-    def original(self) -> str:
-        """The SHA-256 of the network that it is about."""
-        return str(self.record["inputs"].get(f"{self.record['original']}/network.safetensors", ""))
+    def original(self) -> tuple[str, str]:
+        """The SHA-256 of the network that it is about, and which test images that one has right."""
+        network = f"{self.record['original']}/network.safetensors"
+        return str(self.record["inputs"].get(network, "")), str(self.record["original_hits"])
 
     def point(self, name: str) -> dict[str, Any]:
         """A point by its name."""
@@ -82,7 +83,7 @@ def frame(config: Config, name: str, root: Path) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     digests = Digests(root)
     changed: dict[OriginalCell, str] = {}
-    learned: dict[OriginalCell, str] = {}
+    learned: dict[OriginalCell, tuple[str, str]] = {}
 
     def measured(target: Cell | OriginalCell) -> Compressed | None:
         original = original_of(config, target) if isinstance(target, Cell) else target
@@ -92,8 +93,8 @@ def frame(config: Config, name: str, root: Path) -> pd.DataFrame:
         found = None if changed[original] else compressed(config, target, digests)
         if found and learned.setdefault(original, found.original) != found.original:
             raise NernError(
-                f"{root / target.path / COMPRESSION}: is of another network than what else was measured of "
-                f"{original.path}; delete it, and run its stages again"
+                f"{root / target.path / COMPRESSION}: is of another network, or on other test images, than what else was "
+                f"measured of {original.path}; delete it, and run its stages again"
             )
         return found
 
