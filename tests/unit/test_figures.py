@@ -280,7 +280,9 @@ def test_a_curve_is_of_one_network_size_and_order_and_says_which(tmp_path):
 
 
 def test_a_label_is_drawn_as_it_is(tmp_path):
-    config = configuration.read([ROOT / "config.yaml"], {"tables": {"loss_ablation": {"labels": {"base": "$5_a$ or $6"}}}})
+    config = configuration.read(
+        [ROOT / "config.yaml"], {"tables": {"loss_ablation": {"labels": {"base": "$5_a$ or $6"}}}}
+    )
     put_cells(tmp_path, "loss_curves", lambda _: {"history.csv": f"{HISTORY}10,training,0.1,0.5,,,\n"}, config)
     _, figure = write.build(config, "loss_curves", tmp_path)
     assert r"\$5_a\$ or \$6 (n = 4)" in [text.get_text() for text in figure.legends[0].get_texts()]
@@ -288,7 +290,9 @@ def test_a_label_is_drawn_as_it_is(tmp_path):
 
 def test_fits_without_tests_and_reconstruction_have_no_curve_but_a_sentence(tmp_path):
     put_cells(tmp_path, "loss_curves", lambda _: {"history.csv": f"{HISTORY}10,training,0.1,,0.5,,\n"})
-    with pytest.raises(NernError, match=r"figures\.loss_curves: no fit of tables\.loss_ablation was tested or has L_recon"):
+    with pytest.raises(
+        NernError, match=r"figures\.loss_curves: no fit of tables\.loss_ablation was tested or has L_recon"
+    ):
         write.build(CONFIG, "loss_curves", tmp_path)
 
 

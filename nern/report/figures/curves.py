@@ -41,8 +41,8 @@ def frame(config: Config, settings: TableFigure, done: pd.DataFrame, root: Path)
                     rows.append(row | {"mean": mean, "half_width": half_width})
     if not rows:
         raise NernError(
-            f"figures.loss_curves: no fit of tables.{settings.table} was tested or has L_recon, so there is no curve; set "
-            "protocol.evaluate_every, or remove the figure"
+            f"figures.loss_curves: no fit of tables.{settings.table} was tested or has L_recon, so there is no curve; "
+            "set protocol.evaluate_every, or remove the figure"
         )
     return pd.DataFrame(rows)
 

@@ -93,8 +93,8 @@ def frame(config: Config, name: str, root: Path) -> pd.DataFrame:
         found = None if changed[original] else compressed(config, target, digests)
         if found and learned.setdefault(original, found.original) != found.original:
             raise NernError(
-                f"{root / target.path / COMPRESSION}: is of another network, or on other test images, than what else was "
-                f"measured of {original.path}; delete it, and run its stages again"
+                f"{root / target.path / COMPRESSION}: is of another network, or on other test images, than what else "
+                f"was measured of {original.path}; delete it, and run its stages again"
             )
         return found
 

@@ -76,7 +76,7 @@ def measured(config: Config, root: Path, table: str | None) -> str:
     done = set(frame.loc[frame["status"] == DONE, "cell"])
     note = (
         f"On {device_name(device)}, {workers.threads} CPU thread(s) a fit, one fit after another; iterations alone, "
-        "without originals, permutations, tests and the reading of images."
+        "without originals, permutations, tests, what is distilled while coded, and the reading of images."
     )
     return "\n\n".join([fits(hours), sums(parts, hours, done), note])
 
