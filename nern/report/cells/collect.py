@@ -217,8 +217,8 @@ def _facts_of_fit(fit: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def _made_by(fit: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, str]:
     """Versions and commit of the fit, and behind them those of its evaluation where these are others."""
-    first, last = fit.get("versions"), metrics["versions"]
-    first = first if _is_mapping(first, _is_text) else {}
+    versions, last = fit.get("versions"), metrics["versions"]
+    first: dict[str, str] = versions if isinstance(versions, dict) and _is_mapping(versions, _is_text) else {}
     pairs = {name: _distinct(first.get(name), last.get(name)) for name in sorted({*first, *last})}
     commit = fit.get("git_commit")
     return {
