@@ -17,7 +17,7 @@ from nern.definitions import Definition, Module, read
 from nern.errors import NernError
 
 _PACKAGE = Path(__file__).parent
-_ROOMS = ("method", "codecs", "networks", "data", "stages", "report", "seeding")
+_ROOMS = ("method", "codecs", "networks", "data", "stages", "report", "seeding", "distilling")
 """Modules that can change a number or how it is shown. Configuration counts through fingerprints."""
 
 

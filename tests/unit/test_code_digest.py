@@ -38,6 +38,7 @@ def edit(path, old, new):
         ("method/losses.py", "FEATURE_EPSILON = 1e-3", "FEATURE_EPSILON = 1e-2", {"fit"}),
         ("method/embedding.py", "math.pi", "math.tau", {"fit", "evaluate"}),
         ("seeding.py", ">> 1", ">> 2", {"fit", "evaluate"}),
+        ("distilling.py", "step >= phase.warmup", "step > phase.warmup", {"fit"}),
         ("method/losses.py", "The three losses", "Three losses", set()),
         ("method/training.py", "import math\n", "import math  # a comment\n\n", set()),
         ("cli.py", "return 2", "return 3", set()),
