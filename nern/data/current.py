@@ -7,7 +7,7 @@ import torch
 from nern.config import Config, expand
 from nern.data import contents, prepared
 from nern.data.folders import Listing, list_folder
-from nern.data.splits import Split
+from nern.data.splits import SPLITS, Split
 from nern.errors import NernError
 from nern.matrix import data_path, data_settings, task_of
 from nern.settings import FolderImages, ParquetImages
@@ -29,6 +29,17 @@ def manifest_of(config: Config, task: str, split: Split) -> prepared.Manifest:
             "or run prepare_data again"
         )
     return manifest
+
+
+def check_sources(config: Config, task: str) -> None:
+    """Refuse what was made of a task's images, where these are prepared, if the source of a split holds others now.
+
+    Raises:
+        NernError: it does, or the images are prepared for other settings.
+    """
+    if (Path(data_path(task)) / prepared.MANIFEST).exists():
+        for split in SPLITS:
+            manifest_of(config, task, split)
 
 
 def listed(config: Config, task: str, split: Split) -> tuple[FolderImages, Listing] | None:

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from nern.data import contents
 from nern.errors import NernError
 from nern.matrix import (
     OriginalCell,
+    data_path,
     network_of,
     original_settings,
     permutation_settings,
@@ -69,23 +71,40 @@ def network_file(original: OriginalCell) -> Path:
     return Path(original.path) / "network.safetensors"
 
 
+def check_images(task: str, record: Path, inputs: Mapping[str, str], again: str) -> None:
+    """Refuse what was made of other images than those that are prepared now; where there are none, all is taken.
+
+    Args:
+        task: whose images they are.
+        record: the file of a stage that says what it was made of.
+        inputs: what it says: digests of files by their paths.
+        again: how to make it anew.
+
+    Raises:
+        NernError: the images are others.
+    """
+    manifest = Path(data_path(task)) / "data.json"
+    recorded = inputs.get(str(manifest))
+    if recorded is not None and manifest.exists() and files.sha256(manifest) != recorded:
+        raise NernError(f"{record}: its input {manifest} has changed since; {again}")
+
+
 def load_original(config: Config, original: OriginalCell) -> TrainedOriginal:
     """The trained original of a cell.
 
     Raises:
-        NernError: it is missing, damaged, or was made with other settings or weights than the configuration's.
+        NernError: it is missing, damaged, or was made with other settings, weights or images than the configuration's.
     """
-    path = network_file(original)
+    path, again = network_file(original), f"run: nern train-original {original.path}"
     if not path.exists():
-        raise NernError(f"{path}: is missing; run: nern train-original {original.path}")
+        raise NernError(f"{path}: is missing; {again}")
     tensors, metadata = checkpoint.read_tensors(path)
     if metadata.get("fingerprint") != fingerprint(original_settings(config, original)):
-        raise NernError(f"{path}: was made with other settings; run: nern train-original {original.path}")
+        raise NernError(f"{path}: was made with other settings; {again}")
+    record = Path(original.path) / "metrics.json"
     if contents.weights(config, original) not in (None, contents.recorded_weights(original)):
-        raise NernError(
-            f"{original.path}/metrics.json: its input {weights_file(config, original)} has changed since; run: nern "
-            f"train-original {original.path}"
-        )
+        raise NernError(f"{record}: its input {weights_file(config, original)} has changed since; {again}")
+    check_images(original.task, record, contents.recorded(record, "inputs"), again)
     module = build_network(config, original)
     load_weights(module, tensors, str(path))
     learnable = network_of(config, original.task, original.network).learnable

@@ -18,6 +18,7 @@ from nern.codecs import AnyCodec
 from nern.codecs.float import Float
 from nern.compression import compression_points, compression_settings
 from nern.config import Config, fingerprint
+from nern.data.current import check_sources
 from nern.errors import NernError
 from nern.matrix import COMPRESSION, Cell, OriginalCell
 from nern.settings import Activation, Embedding, Settings
@@ -122,9 +123,10 @@ def pack(config: Config, target: Cell | OriginalCell, path: Path, name: str | No
         name: of a codec or a distilled point; None stores floats of 32 bits.
 
     Raises:
-        NernError: as `subject_of` or `coded_bytes`.
+        NernError: as `subject_of` or `coded_bytes`, or the images are not those that the configuration names.
     """
     new(path, ".nern")
+    check_sources(config, target.task)
     subject = subject_of(config, target)
     codec, data = coded_bytes(config, target, subject, name) if name else exact(subject)
     content = packed(subject, codec, data)
@@ -143,9 +145,10 @@ def export(config: Config, cell: Cell, target: Path) -> str:
     """Write the reconstructed network of a cell as a state dict with its architecture's own keys.
 
     Raises:
-        NernError: as `load_fitted`, or the file is already there.
+        NernError: as `load_fitted`, the file is already there, or the configuration's images are others now.
     """
     new(target, ".safetensors")
+    check_sources(config, cell.task)
     device, workers = start_in_pieces(config.execution, config.execution.threads.evaluate)
     fitted = load_fitted(config, cell)
     module = fitted.original.module

@@ -16,7 +16,14 @@ from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateMLP, predictor_of
 from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers, weight_of
-from nern.stages.artifacts import Permutation, TrainedOriginal, build_network, load_original, load_permutation
+from nern.stages.artifacts import (
+    Permutation,
+    TrainedOriginal,
+    build_network,
+    check_images,
+    load_original,
+    load_permutation,
+)
 
 PIECE = 2**14
 """Coordinates that a predictor is given at once."""
@@ -69,7 +76,7 @@ def predicted_weights(
 
 
 def load_fitted(config: Config, cell: Cell) -> FittedCell:
-    """Load a fitted cell, so that a swapped predictor or a retrained original cannot pass for the cell's.
+    """Load a fitted cell, so that no swapped predictor, retrained original or other images can pass for the cell's.
 
     Raises:
         NernError: a file is missing or damaged, or is not the one that the fit was made with.
@@ -83,6 +90,7 @@ def load_fitted(config: Config, cell: Cell) -> FittedCell:
             f"{folder}: was fitted to another original or permutation than those that now lie there; "
             f"run: nern fit {folder}"
         )
+    check_images(cell.task, folder / "fit.json", record["inputs"], f"run: nern fit {folder}")
     layout = KernelLayout(original.shapes, permutation.orders)
     path = folder / "predictor.safetensors"
     tensors, _ = checkpoint.read_tensors(path)
