@@ -121,8 +121,8 @@ class Distilled:
             self.phase.losses, self.seed, target.path, f"variants.{config.compression.variant}.distillation.losses"
         )
 
-    def encode(self, name: str, point: Point, folder: Path) -> bytes:
-        """Train one point, from its saved state if there is one; returns its bytes.
+    def encode(self, name: str, point: Point, folder: Path) -> tuple[bytes, float]:
+        """Train one point, from its saved state if there is one; returns its bytes, and what attempts before took.
 
         Raises:
             NernError: a loss is no longer finite.
@@ -155,7 +155,7 @@ class Distilled:
                     state.save(_tensors(arrays, optimizer), facts)
         state.clear()
         arrays.values()
-        return arrays.encode()
+        return arrays.encode(), seconds
 
     def _learner(self) -> Learner:
         if self.subject.fitted is None:

@@ -61,7 +61,7 @@ def run(config: Config, target: Cell | OriginalCell) -> None:
         checkpoint.write_tensors(folder / POINTS, coded, {"fingerprint": compressing.fingerprint})
         files.write_json(folder / RECORD, {"seconds": done.seconds, "device": device_name(device)})
         files.write_json(folder / COMPRESSION, compressing.record([done.points[name] for name in points]))
-        done.path.unlink()
+        done.path.unlink(missing_ok=True)  # without points there is none
 
 
 class Done:
@@ -119,7 +119,7 @@ class Compressing:
 
     def point(self, name: str, point: Point, work: Path) -> tuple[dict[str, Any], float, bytes | None]:
         """What a point is worth, the seconds that it took to make, and its bytes if they took a training."""
-        started = time.monotonic()
+        started, before = time.monotonic(), 0.0
         if point.rate is None:
             data = point.codec.encode(self.subject.arrays)
         else:
@@ -128,8 +128,8 @@ class Compressing:
             self._distilled = self._distilled or Distilled(
                 self.config, self.target, self.subject, self.device, self.workers, self.key
             )
-            data = self._distilled.encode(name, point, work)
-        seconds = time.monotonic() - started
+            data, before = self._distilled.encode(name, point, work)
+        seconds = before + time.monotonic() - started
         weights = self.subject.weights(point.codec.decode(data, self.subject.shapes), self.device, self.workers)
         rebuild(self.module, self.subject.original.layers, weights)
         after = predict(self.module, self.tests, self.workers, f"{self.target.path}, {name}")
