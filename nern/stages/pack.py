@@ -17,14 +17,14 @@ from nern import checkpoint, files
 from nern.codecs import AnyCodec
 from nern.codecs.float import Float
 from nern.compression import compression_points, compression_settings
-from nern.config import Config, fingerprint
+from nern.config import Config, Execution, fingerprint
 from nern.data.current import check_sources
 from nern.errors import NernError
 from nern.matrix import COMPRESSION, Cell, OriginalCell
 from nern.settings import Activation, Embedding, Settings
-from nern.stages.artifacts import rebuild
+from nern.stages.artifacts import check_images, rebuild
 from nern.stages.reconstruct import load_fitted
-from nern.stages.runtime import start_in_pieces
+from nern.stages.runtime import start, start_in_pieces
 from nern.stages.subjects import Subject, subject_of
 
 FORMAT = "nern 3"
@@ -104,9 +104,11 @@ def coded_bytes(config: Config, target: Cell | OriginalCell, subject: Subject, n
     record = files.read_json(folder / COMPRESSION)
     if record.get("fingerprint") != fingerprint(compression_settings(config, target)):
         raise NernError(f"{folder / COMPRESSION}: was made with other settings; {again}")
+    check_images(target.task, folder / COMPRESSION, record["inputs"], again)
     if not subject.inputs.items() <= dict(record["inputs"]).items():
         raise NernError(f"{folder / COMPRESSION}: was made of other files than those that now lie there; {again}")
-    data = checkpoint.read_tensors(folder / POINTS)[0][name].numpy().tobytes()
+    kept = checkpoint.read_tensors(folder / POINTS)[0].get(name)
+    data = b"" if kept is None else kept.numpy().tobytes()
     wanted = {point["codec"]: point["sha256"] for point in record["points"]}
     if hashlib.sha256(data).hexdigest() != wanted[name]:
         raise NernError(f"{folder / POINTS}: {name} is not what {COMPRESSION} records; {again}")
@@ -127,6 +129,7 @@ def pack(config: Config, target: Cell | OriginalCell, path: Path, name: str | No
     """
     new(path, ".nern")
     check_sources(config, target.task)
+    start(Execution(device="cpu"), 1)  # as where a codec was measured: the smallest numbers are zero, without a sign
     subject = subject_of(config, target)
     codec, data = coded_bytes(config, target, subject, name) if name else exact(subject)
     content = packed(subject, codec, data)
