@@ -9,6 +9,7 @@ from typing import Literal
 from nern.codecs import DISTILLABLE, AnyCodec
 from nern.compression_settings import Stored
 from nern.config import Config, layered
+from nern.distilling import network_steps
 from nern.errors import NernError
 from nern.matrix import (
     FRONTIER,
@@ -49,7 +50,8 @@ def compression_phase(config: Config, target: Cell | OriginalCell) -> tuple[Prot
     """The protocol and the phase by which `compress` distills what is coded.
 
     Raises:
-        NernError: the variant that `compression.variant` names is unknown or has no second phase.
+        NernError: the variant that `compression.variant` names is unknown, or has no second phase, or steps in it that
+            are not distilled.
     """
     task, network = task_of(config, target.task), network_of(config, target.task, target.network)
     name = config.compression.variant
@@ -59,7 +61,13 @@ def compression_phase(config: Config, target: Cell | OriginalCell) -> tuple[Prot
         raise NernError(f"compression.variant: {name} has no second phase to distill by; give it a distillation")
     iterations = stored(config, target).iterations
     changed = {} if iterations is None else {"iterations": iterations}
-    return protocol, protocol.distillation.model_copy(update=changed)
+    phase = protocol.distillation.model_copy(update=changed)
+    if (phase.losses.alpha or phase.losses.beta) and network_steps(protocol, phase) < phase.iterations:
+        raise NernError(
+            f"compression.variant: the second phase of {name} has steps that run no network (by its warmup or "
+            "distillation_gradient), and what is coded has none; name one that distills from its first step on"
+        )
+    return protocol, phase
 
 
 def kind_of(target: Cell | OriginalCell) -> Literal["predictor", "original"]:
@@ -88,7 +96,7 @@ def compression_points(config: Config, target: Cell | OriginalCell) -> dict[str,
         if rate is not None and not isinstance(codec, DISTILLABLE):
             raise NernError(f"{place}: {name}: values of the kind {codec.kind} cannot be distilled; remove it")
         key = name if rate is None else f"{name}{DISTILLED}"
-        if key in points:
+        if key in points or (rate is not None and key in config.codecs):
             raise NernError(f"{place}: there is a point {key} already; name each codec once, and none like a point")
         points[key] = Point(codec, rate)
     return points

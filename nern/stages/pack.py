@@ -29,6 +29,8 @@ from nern.stages.subjects import Subject, subject_of
 
 FORMAT = "nern 3"
 CODED, PERMUTATION, REST = "coded", "permutation", "rest."
+LARGEST = 2**28
+"""Learnable weights that a file may have: a gigabyte of them. Who unpacks it takes no memory for more."""
 POINTS = "compressed.safetensors"
 """The bytes of the points that `compress` distilled: to pack one, its training is not repeated."""
 
@@ -125,13 +127,18 @@ def pack(config: Config, target: Cell | OriginalCell, path: Path, name: str | No
         name: of a codec or a distilled point; None stores floats of 32 bits.
 
     Raises:
-        NernError: as `subject_of` or `coded_bytes`, or the images are not those that the configuration names.
+        NernError: as `subject_of` or `coded_bytes`, there are too many weights, or the configuration's images are
+            others now.
     """
     new(path, ".nern")
     check_sources(config, target.task)
     start(Execution(device="cpu"), 1)  # as where a codec was measured: the smallest numbers are zero, without a sign
     subject = subject_of(config, target)
     codec, data = coded_bytes(config, target, subject, name) if name else exact(subject)
+    if sum(weight.numel() for weight in subject.original.weights) > LARGEST:
+        raise NernError(
+            f"{target.path}: has more than {LARGEST:,} learnable weights, and no packed file may; export a cell of it"
+        )
     content = packed(subject, codec, data)
     files.write_bytes(path, content)
     whole = sum(value.numel() * value.element_size() for value in subject.original.module.state_dict().values())

@@ -23,15 +23,13 @@ from nern.method.kernels import KernelLayout
 from nern.method.permutation import in_filter_order
 from nern.method.predictor import CoordinateMLP, predictor_of
 from nern.method.workers import Workers
-from nern.stages.pack import CODED, FORMAT, PERMUTATION, REST, PackedPredictor, Plan, new
+from nern.stages.pack import CODED, FORMAT, LARGEST, PERMUTATION, REST, PackedPredictor, Plan, new
 from nern.stages.reconstruct import predicted_weights
 from nern.stages.runtime import start
 
 FIRST, SECOND = "nern 1", "nern 2"
 RESNET = re.compile(r"(conv1|layer\d+\.\d+\.(conv\d|downsample\.0))\.weight")
 """A convolution of a ResNet for CIFAR or of torchvision's: they stand in the network in the order of their names."""
-LARGEST = 2**28
-"""Learnable weights that a file may claim: a gigabyte of them."""
 
 
 def unpack(path: Path, target: Path) -> str:

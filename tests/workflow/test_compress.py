@@ -1,6 +1,7 @@
 """Stage `compress`: it measures what the bytes hold, of originals and predictors, and resumes to the byte."""
 
 import base64
+import hashlib
 import json
 import math
 import shutil
@@ -8,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
+import torch
 import yaml
 from test_pack import accuracy, nern_unpack, resnet8
 from tiny import CELL, ORIGINAL, nern
 
-from nern import files
+from nern import checkpoint, files
 from nern.stages import coded
 
 FILES = ("compression.json", "compressed.safetensors")
@@ -140,6 +142,83 @@ def test_a_compression_that_stops_goes_on_to_the_same_bytes(measured, monkeypatc
     assert not list(Path(path, ".compress").glob("*.safetensors"))
 
 
+def settings_with(**compression):
+    """The tiny configuration with another section `compression`."""
+    settings = yaml.safe_load(Path("tiny.yaml").read_text())
+    settings["compression"] |= compression
+    Path("tiny.yaml").write_text(yaml.safe_dump(settings))
+
+
+def test_what_an_attempt_before_took_counts_among_the_seconds(run, monkeypatch):
+    settings_with(predictor={"codecs": ["float16"], "distilled": [{"codec": "uniform-6", "rate": 1e-3}]})
+
+    class Killed(BaseException):
+        pass
+
+    def dying(self, done, **values):
+        if done == 3:
+            raise Killed
+
+    monkeypatch.setattr(coded.Run, "wants_save", lambda self: True)
+    monkeypatch.setattr(coded.Run, "step", dying)
+    with pytest.raises(Killed):
+        nern("compress", CELL)
+    monkeypatch.undo()
+    monkeypatch.chdir(run)
+    state = Path(CELL, ".compress/state.safetensors")
+    tensors, metadata = checkpoint.read_tensors(state)
+    checkpoint.write_tensors(state, tensors, metadata | {"seconds": "1000.0"})
+    assert nern("compress", CELL) == 0
+    seconds = json.loads(Path(CELL, "compress.json").read_text())["seconds"]
+    assert seconds["float16"] < 1000 < seconds["uniform-6-distilled"]
+
+
+def test_what_is_stored_in_no_way_is_a_record_without_points(run):
+    """A frontier may be of predictors alone."""
+    settings_with(original={"codecs": [], "distilled": []}, predictor={"codecs": ["float16"], "distilled": []})
+    assert nern("compress", ORIGINAL) == 0
+    assert points(ORIGINAL) == {}
+    assert nern("compress", CELL) == 0
+    assert nern("table", "frontier_digits") == 0
+    assert nern("figure", "frontier_digits") == 0
+
+
+def test_points_of_another_compression_are_not_packed(run, capsys):
+    """As where a compression by other settings was killed when it had written its bytes and not yet its record."""
+    settings_with(predictor={"codecs": [], "distilled": [{"codec": "uniform-6", "rate": 1e-3}]})
+    assert nern("compress", CELL) == 0
+    kept = Path(CELL, "compressed.safetensors")
+    tensors, metadata = checkpoint.read_tensors(kept)
+    for others in ({}, {"uniform-6-distilled": tensors["uniform-6-distilled"].flip(0)}):
+        checkpoint.write_tensors(kept, others, metadata)
+        capsys.readouterr()
+        assert nern("pack", CELL, "--codec", "uniform-6-distilled", "x.nern") == 2
+        assert "uniform-6-distilled is not what compression.json records; run: nern compress" in sentence(capsys)
+    checkpoint.write_tensors(kept, tensors, metadata)
+    record = files.read_json(Path(CELL, "compression.json"))
+    record["inputs"]["results/digits/images/data.json"] = "e" * 64
+    files.write_json(Path(CELL, "compression.json"), record)
+    assert nern("pack", CELL, "--codec", "uniform-6-distilled", "x.nern") == 2
+    assert "its input results/digits/images/data.json has changed since; run: nern compress" in sentence(capsys)
+
+
+def test_a_packed_codec_is_the_measured_one_though_a_weight_is_below_the_normal_range(run, tmp_path):
+    """Stages take such a number for zero, whose sign is another."""
+    tensors = safetensors.torch.load_file(Path(ORIGINAL, "network.safetensors"))
+    tensors["layer1.0.conv1.weight"][0, 0, 0, :] = -1e-40
+    safetensors.torch.save_file(tensors, "tiny.safetensors")
+    settings = yaml.safe_load(Path("tiny.yaml").read_text())
+    settings["originals"] = {"base": {"weights": "tiny.safetensors"}}
+    Path("tiny.yaml").write_text(yaml.safe_dump(settings))
+    settings_with(original={"codecs": ["binary"], "distilled": []})
+    assert nern("train-original", ORIGINAL) == 0
+    assert nern("compress", ORIGINAL) == 0
+    torch.set_flush_denormal(False)  # as in a new process
+    assert nern("pack", ORIGINAL, "--codec", "binary", "x.nern") == 0
+    coded_bytes = checkpoint.read_tensors(Path("x.nern"))[0]["coded"].numpy().tobytes()
+    assert hashlib.sha256(coded_bytes).hexdigest() == points(ORIGINAL)["binary"]["sha256"]
+
+
 def test_distilling_brings_coded_weights_nearer(measured):
     """Five iterations do little; but what is distilled may not be further from the original than what is not."""
     config = yaml.safe_load(Path("tiny.yaml").read_text())
@@ -243,6 +322,12 @@ MISTAKES = {
         "choose a larger ratio",
     ),
     "no phase to distill by": ({"variant": "base"}, "has no second phase"),
+    "a phase with a warm-up": ({"variant": "warm"}, "name one that distills from its first step on"),
+    "a phase without a gradient": ({"variant": "blind"}, "name one that distills from its first step on"),
+    "a codec called like a point": (
+        {"codecs": {"binary-distilled": {"kind": "binary"}}},
+        "there is a point binary-distilled already",
+    ),
 }
 
 
@@ -250,6 +335,8 @@ MISTAKES = {
 def test_a_mistake_is_one_sentence_and_nothing_is_written(run, capsys, mistake):
     change, needle = MISTAKES[mistake]
     settings = yaml.safe_load(Path("tiny.yaml").read_text())
+    settings["variants"]["warm"] = {"extends": "decoupled", "distillation": {"warmup": 2}}
+    settings["variants"]["blind"] = {"extends": "decoupled", "distillation_gradient": False}
     for key, value in change.items():
         if key == "codecs":
             settings["codecs"] = value
@@ -265,8 +352,6 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(run, capsys, mistake):
 
 
 def test_files_that_lie_are_one_sentence_and_nothing_is_written(measured, capsys):
-    from nern import checkpoint
-
     assert nern("pack", ORIGINAL, "--codec", "uniform-4", "good.nern") == 0
     tensors, metadata = checkpoint.read_tensors(Path("good.nern"))
     plan = json.loads(metadata["plan"])

@@ -233,6 +233,17 @@ def test_the_file_holds_what_it_must_and_little_else(run):
     assert header < 10_000
 
 
+def test_no_more_weights_are_packed_than_can_be_unpacked(run, capsys, monkeypatch):
+    from nern.stages import pack
+
+    monkeypatch.setattr(pack, "LARGEST", 18_000)  # it has more
+    for path in (CELL, ORIGINAL):
+        capsys.readouterr()
+        assert nern("pack", path, "x.nern") == 2
+        assert "learnable weights, and no packed file may" in capsys.readouterr().err
+        assert not Path("x.nern").exists()
+
+
 def test_damaged_and_foreign_files_are_one_sentence(run, capsys):
     assert nern("pack", CELL, "cell.nern") == 0
     good = Path("cell.nern").read_bytes()

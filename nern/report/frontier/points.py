@@ -150,7 +150,8 @@ def _data(config: Config, target: Cell | OriginalCell, distilled: bool) -> str:
                 steps[protocol.inputs] = steps.get(protocol.inputs, 0) + seen * phase.batch
     if distilled:
         protocol, phase = compression_phase(config, target)
-        steps[protocol.inputs] = steps.get(protocol.inputs, 0) + phase.iterations * phase.batch  # it has no warm-up
+        if seen := network_steps(protocol, phase):
+            steps[protocol.inputs] = steps.get(protocol.inputs, 0) + seen * phase.batch
     return ", ".join(f"{n:,} {'images' if kind == 'images' else 'of noise'}" for kind, n in steps.items()) or "none"
 
 
