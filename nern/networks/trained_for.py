@@ -45,6 +45,8 @@ def said_by_file(path: Path) -> TrainedFor:
     with path.open("rb") as file:  # of a path, torch reads the suffix
         loaded: object = {} if is_safetensors(file) else torch.load(file, map_location="cpu", weights_only=True)
     found = loaded if isinstance(loaded, Mapping) else {}
+    if all(isinstance(value, torch.Tensor) for value in found.values()):
+        found = {}  # a bare state dict: its mean and std are buffers of a network that normalizes its images itself
     classes = next((names for key in _CLASSES if (names := _names(found.get(key)))), [])
     return TrainedFor(classes, *_of_pixels_up_to_1(_numbers(found.get("mean")), _numbers(found.get("std"))))
 

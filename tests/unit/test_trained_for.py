@@ -38,6 +38,7 @@ def test_what_a_checkpoint_says_of_its_classes_is_read_in_the_order_of_its_outpu
         {"classes": {"a": "b"}},
         {"mean": "0.5", "std": [None]},
         {"mean": [0.5, float("nan")], "std": [float("inf")]},
+        {"mean": torch.tensor([0.5]), "std": torch.tensor([0.25])},  # of a network that normalizes its images itself
     ],
 )
 def test_a_file_that_says_nothing_says_nothing(tmp_path, beside):
