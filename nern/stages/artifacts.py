@@ -186,12 +186,14 @@ def write_predictions(original: OriginalCell, predictions: Predictions, sha256: 
     """Store what an original says of the test images, so that no evaluation has to run it again.
 
     Logarithms of probabilities are stored in 16 bits: 100 MB for ImageNet's 50,000 images. Their relative error of
-    2^-11 adds about ½·2^-22·E[(log p)²] to a divergence, some 1e-8 for a network that is sure of most images.
+    2^-11 adds about ½·2^-22·E[(log p)²] to a divergence, some 1e-8 for a network that is sure of most images. Those
+    below 16 bits' range are stored as its end, which is that of a probability of zero, too.
     """
+    least = torch.finfo(torch.float16).min
     tensors = {
         "classes": predictions.classes,
         "labels": predictions.labels,
-        "log_probabilities": predictions.log_probabilities.half(),
+        "log_probabilities": predictions.log_probabilities.clamp_min(least).half(),
     }
     checkpoint.write_tensors(Path(original.path) / "predictions.safetensors", tensors, {"network": sha256})
 

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from scipy.special import rel_entr, softmax
 
 from nern.errors import NernError
+from nern.matrix import OriginalCell
 from nern.method.workers import Workers
 from nern.stages.accuracy import Predictions, predict
+from nern.stages.artifacts import TrainedOriginal, load_predictions, write_predictions
 
 
 def predictions(logits: torch.Tensor, labels: torch.Tensor | None = None) -> Predictions:
@@ -43,6 +45,19 @@ def test_a_network_does_not_diverge_from_itself_and_an_impossible_class_is_finit
     logits = torch.tensor([[1000.0, 0.0], [0.0, -1000.0]])
     assert predictions(logits).divergence(predictions(logits)) == 0
     assert math.isfinite(predictions(-logits).divergence(predictions(logits)))
+
+
+def test_a_class_without_probability_is_stored_as_one(tmp_path, monkeypatch) -> None:
+    """The logarithm of such a probability was −∞ in 16 bits, and any divergence from it no number."""
+    monkeypatch.chdir(tmp_path)
+    logits = torch.tensor([[1e5, 0.0], [0.0, 1e30]])
+    cell, original = OriginalCell("t", "n", "base"), TrainedOriginal(torch.nn.Identity(), [], "digest")
+    write_predictions(cell, predictions(logits), "digest")
+    stored = load_predictions(cell, original)
+    assert predictions(logits).divergence(stored) == 0
+    ours = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    wanted = predictions(ours).divergence(predictions(logits))
+    assert predictions(ours).divergence(stored) == pytest.approx(wanted, rel=1e-6)
 
 
 @settings(deadline=None, max_examples=20)
