@@ -29,6 +29,10 @@ def main(argv: list[str] | None = None) -> int:
         reason = (
             f"{error.object!a:.200} cannot be written as {error.encoding}; set LC_ALL=C.UTF-8, or choose another name"
         )
+    except OSError as error:
+        if error.filename is None:
+            raise
+        reason = f"{error.filename}: {error.strerror}; mend it, or name another"  # too long a name, a closed folder
     except (MemoryError, RuntimeError) as error:
         if not _is_memory(error):
             raise

@@ -53,9 +53,12 @@ def decode(content: bytes, channels: int, where: str) -> Image.Image:
                 )
             flat = flat.convert("L" if channels == 1 else "RGB")
             return flat if turn is None else flat.transpose(turn)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (NernError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged file, Pillow's decoders: anything
         unknown = isinstance(error, UnidentifiedImageError)
-        reason = f"no image format among {', '.join(FORMATS)}" if unknown else error
+        said = " ".join(str(error).split()) or type(error).__name__
+        reason = f"no image format among {', '.join(FORMATS)}" if unknown else said
         raise NernError(f"{where}: cannot be decoded ({reason}); replace the image or remove it") from None
 
 

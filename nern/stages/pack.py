@@ -171,5 +171,5 @@ def new(path: Path, suffix: str) -> None:
     """Refuse a name that is taken, or has another ending than its content."""
     if path.suffix != suffix:
         raise NernError(f"{path}: the file's name must end with {suffix}")
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise NernError(f"{path}: is there already; remove it, or choose another name")

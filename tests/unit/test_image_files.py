@@ -108,6 +108,15 @@ def test_an_image_of_another_format_is_refused_and_runs_nothing(kind, monkeypatc
     assert ran == []
 
 
+def test_a_damage_that_ends_in_whatever_error_is_one_sentence():
+    content = bytearray(saved(Image.fromarray(COLORS), "TIFF"))
+    content[content.index(b"\x11\1") + 2] = 11  # the tag of offsets: floats, with which Pillow seeks
+    with pytest.raises(
+        NernError, match=r"^image: cannot be decoded \('float' object .*; replace the image or remove it"
+    ):
+        read(bytes(content))
+
+
 @given(arrays.arrays(np.uint16, (3, 4)))
 def test_16_bits_are_scaled_to_8_and_rounded(levels):
     found = read(saved(Image.fromarray(levels)), 1)
@@ -276,9 +285,9 @@ def test_classes_named_by_numbers_have_the_order_of_text_and_that_is_said(
 ):
     monkeypatch.chdir(tmp_path)
     for name in names:
-        for split in ("train", "test"):
+        for split, content in zip(("train", "test"), ENCODED, strict=False):
             Path(split, name).mkdir(parents=True)
-            Path(split, name, "0.png").write_bytes(ENCODED[0])
+            Path(split, name, "0.png").write_bytes(content)
     images = {"source": "folder", "train": "train", "test": "test", "size": 8, "resize": 8, "streaming": streaming}
     task = {"title": "T", "classes": len(names), "images": images, "mean": [0.5] * 3, "std": [0.5] * 3}
     network = {"networks": {"n": {"architecture": "cifar-resnet", "depth": 20}}}

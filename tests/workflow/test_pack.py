@@ -270,6 +270,21 @@ def test_damaged_and_foreign_files_are_one_sentence(run, capsys):
     assert "is there already" in capsys.readouterr().err
 
 
+def test_a_name_that_cannot_be_taken_is_one_sentence(run, capsys):
+    Path("link.nern").symlink_to("nowhere")
+    cases = {
+        ("pack", CELL, f"{'a' * 300}.nern"): "File name too long",
+        ("export", CELL, f"{'a' * 300}.safetensors"): "File name too long",
+        ("pack", CELL, "link.nern"): "is there already",
+    }
+    for arguments, sentence in cases.items():
+        capsys.readouterr()
+        assert nern(*arguments) == 2
+        err = capsys.readouterr().err.strip().splitlines()
+        assert len(err) == 1 and sentence in err[0]
+    assert Path("link.nern").is_symlink()
+
+
 def test_a_plot_of_numbers_of_another_fit_is_refused(run, capsys):
     before = Path(CELL, "metrics.json").read_text()
     Path("longer.yaml").write_text("variants: {decoupled: {training: {iterations: 21}}}\n")
