@@ -101,15 +101,17 @@ def list_splits(images: FolderImages, where: str, classes: int | None = None) ->
 
 
 def _check_apart(found: dict[Split, Listing], where: str) -> None:
-    """No folder, by whatever way, is that of two splits or of two classes."""
+    """No folder of images, by whatever way, is one of two splits or of two classes."""
     seen: dict[Path, tuple[Split, str]] = {}
     for split, listing in found.items():
-        for name in listing.classes:
-            before = seen.setdefault((listing.root / name).resolve(), (split, name))
-            if before != (split, name):
+        for folder in sorted({file.rpartition(b"/")[0] for file in listing.files.tolist()}):
+            path = listing.root / os.fsdecode(folder)
+            ours = (split, os.fsdecode(folder.partition(b"/")[0]))
+            theirs = seen.setdefault(path.resolve(), ours)
+            if theirs != ours:
                 raise NernError(
-                    f"{where}.{split}: {listing.root / name} is read already, as {before[1]} of {where}.{before[0]}; "
-                    "give each class and each split images of its own: no network is tested on training images"
+                    f"{where}.{split}: {path} is read already, as {theirs[1]} of {where}.{theirs[0]}; give each class "
+                    "and each split images of its own: no network is tested on training images"
                 )
 
 

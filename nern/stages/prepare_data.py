@@ -13,6 +13,7 @@ from nern.data.decoding import check_channels
 from nern.data.folders import list_splits
 from nern.data.sources import class_names, read_source
 from nern.data.splits import SPLITS, Split
+from nern.errors import NernError
 from nern.matrix import DataSettings, data_path, data_settings, task_of
 from nern.settings import FolderImages
 
@@ -31,6 +32,10 @@ def run(config: Config, task: str) -> None:
         log.info("%s: reading %s (%s)", task, found.title, found.images.source)
         digests = {split: contents.source(config, task, split) for split in SPLITS}
         sources = {split: digest for split, digest in digests.items() if digest is not None}
+        if sources and len(set(digests.values())) == 1:
+            raise NernError(
+                f"{where}.test: holds the same files as {where}.train; test on other images than those of training"
+            )
         if isinstance(found.images, FolderImages) and found.images.streaming:
             _list(found.images, folder, settings, sources, where)
         else:

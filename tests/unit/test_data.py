@@ -379,10 +379,13 @@ class TestFolders:
     @pytest.mark.parametrize(
         ("make", "test", "sentence"),
         [
-            (lambda: None, "train", "test: train/a is read already, as a of tasks.t.images.train"),
-            (lambda: Path("link").symlink_to("train"), "link", "test: link/a is read already, as a of"),
+            (lambda: None, "train", "test: holds the same files as tasks.t.images.train"),
+            (lambda: Path("link").symlink_to("train"), "link", "test: holds the same files as"),
+            (lambda: shutil.copytree("train", "copy"), "copy", "test: holds the same files as"),
             (lambda: relinked("test/b", "../train/b"), "test", "test: test/b is read already, as b of"),
             (lambda: relinked("train/b", "a"), "test", "train: train/b is read already, as a of tasks.t.images.train"),
+            (lambda: Path("train/a/more").symlink_to("../../test/a"), "test", "test: test/a is read already, as a of"),
+            (lambda: Path("train/a/more").symlink_to("../b"), "test", "train: train/b is read already, as a of"),
         ],
     )
     def test_a_folder_is_read_once(self, make, test, sentence, streaming):
