@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from nern.command import positive
 from nern.errors import NernError
 from nern.settings import Settings
 
@@ -64,7 +65,7 @@ def add_to(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--learnable", type=int, nargs="+", metavar="SIZE", help="learn the kernels of these sizes (default: all)"
     )
-    command.add_argument("--classes", type=int, help="how many (default: as the images' source says)")
+    command.add_argument("--classes", type=positive, help="how many (default: as the images' source says)")
     command.add_argument(
         "--mean",
         type=float,

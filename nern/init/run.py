@@ -95,7 +95,7 @@ def normalized(overlay: Overlay, options: Options, seen: images.Seen, said: Trai
     """
     mean, std = seen.moments()
     if options.mean is None and options.std is None:
-        if said.mean and said.std:
+        if len(said.mean) == len(said.std) == len(mean):
             return replace(overlay, mean=said.mean, std=said.std, moments="as the weights say")
         moments = f"of {len(seen.train):,} training images; if the network was trained with others, set those"
         return replace(overlay, mean=mean, std=std, moments=moments)

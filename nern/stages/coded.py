@@ -153,7 +153,6 @@ class Distilled:
                 if step + 1 < self.phase.iterations and clock.wants_save():
                     facts = {"done": str(step + 1), "seconds": repr(clock.seconds)}
                     state.save(_tensors(arrays, optimizer), facts)
-        state.clear()
         arrays.values()
         return arrays.encode(), seconds
 

@@ -54,6 +54,7 @@ def run(config: Config, target: Cell | OriginalCell) -> None:
         for name, point in points.items():
             if name not in done.points:
                 done.add(name, *compressing.point(name, point, work))
+                checkpoint.State(work, "").clear()  # not before its bytes are kept
             shown = done.points[name]
             values = (shown[key] for key in ("bytes", "accuracy", "divergence"))
             log.info("%s: %s: %d bytes, %.2f %%, divergence %.4f", target.path, name, *values)

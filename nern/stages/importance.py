@@ -37,7 +37,9 @@ def run(config: Config, cell: Cell, layer: str, images: int) -> None:
         raise NernError(f"{layer!r} is no learnable layer of {cell.network}: it has {known}, …; change `layer`")
     ours = fitted.weights(device, workers)[original.layers.index(layer)]
     theirs = weight_of(original.module, layer).detach()
-    errors = (ours - theirs).flatten(1).norm(dim=1) / theirs.flatten(1).norm(dim=1).clamp_min(1e-30)
+    errors, norms = (weight.flatten(1).norm(dim=1).tolist() for weight in (ours - theirs, theirs))
+    # a filter of zeros has none
+    relative = [error / norm if norm else None for error, norm in zip(errors, norms, strict=True)]
     tests = TestBatches(config, cell.task, batch=TEST_BATCH, device=device, channels_last=True)
     activations, count = mean_activations(original.module.to(device), layer, tests, images)
     record = {
@@ -45,7 +47,7 @@ def run(config: Config, cell: Cell, layer: str, images: int) -> None:
         "fingerprint": fingerprint(fitted.settings),
         "layer": layer,
         "images": count,
-        "relative_error": errors.tolist(),
+        "relative_error": relative,
         "activation": activations.tolist(),
     }
     files.write_json(

@@ -178,8 +178,8 @@ def test_without_any_cell_a_figure_is_one_sentence(tmp_path):
 def test_importance_picks_by_the_mean_error(tmp_path):
     # filter f has the error f + seed/10 but for filter 2, whose error falls with the seed below that of filter 1
     def beside(cell):
-        errors = [0.0, 1.0, 4.0 - 2.5 * cell.seed, 3.0, 4.0, 5.0]
-        values = {"relative_error": errors, "activation": [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]}
+        errors = [0.0, 1.0, 4.0 - 2.5 * cell.seed, 3.0, 4.0, 5.0, None]  # the last filter is all zeros
+        values = {"relative_error": errors, "activation": [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 0.0]}
         return {"importance.json": {"layer": "x", "images": 1000} | values}
 
     put_cells(tmp_path, "weight_importance", beside)

@@ -15,7 +15,7 @@ from test_pack import accuracy, nern_unpack, resnet8
 from tiny import CELL, ORIGINAL, nern
 
 from nern import checkpoint, files
-from nern.stages import coded
+from nern.stages import coded, compress
 
 FILES = ("compression.json", "compressed.safetensors")
 
@@ -171,6 +171,31 @@ def test_what_an_attempt_before_took_counts_among_the_seconds(run, monkeypatch):
     assert nern("compress", CELL) == 0
     seconds = json.loads(Path(CELL, "compress.json").read_text())["seconds"]
     assert seconds["float16"] < 1000 < seconds["uniform-6-distilled"]
+
+
+def test_a_point_that_is_killed_while_it_is_measured_is_not_trained_again(run, monkeypatch):
+    settings_with(predictor={"codecs": [], "distilled": [{"codec": "uniform-6", "rate": 1e-3}]})
+
+    class Killed(BaseException):
+        pass
+
+    def dying(*_):
+        raise Killed
+
+    plain, steps = coded.Run.step, []
+
+    def counted(self, done, **values):
+        plain(self, done, **values)
+        steps.append(done)
+
+    monkeypatch.setattr(coded.Run, "wants_save", lambda self: True)
+    monkeypatch.setattr(coded.Run, "step", counted)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(compress, "predict", dying)
+        nern("compress", CELL)
+    assert nern("compress", CELL) == 0
+    assert steps == [1, 2, 3, 4, 5, 5]
+    assert not list(Path(CELL, ".compress").glob("*.safetensors"))
 
 
 def test_what_is_stored_in_no_way_is_a_record_without_points(run):

@@ -28,9 +28,11 @@ def frame(settings: ImportanceFigure, done: pd.DataFrame, root: Path) -> pd.Data
                 f"{root / cell}/importance.json: is of {weighed[0]} on {weighed[1]:,} images, and the figure of "
                 f"{wanted[0]} on {wanted[1]:,}; run: nern importance {cell}"
             )
-    errors = pd.DataFrame([one["relative_error"] for one in found]).mean()
+    errors = pd.DataFrame([one["relative_error"] for one in found], dtype=float).mean()
     table = pd.DataFrame({"filter": errors.index, "relative_error": errors, "activation": found[0]["activation"]})
-    table = table.sort_values(["relative_error", "filter"]).reset_index(drop=True)
+    table = (
+        table.dropna().sort_values(["relative_error", "filter"]).reset_index(drop=True)
+    )  # a filter of zeros has none
     count = min(settings.filters, len(table) // 2)
     groups = {"lowest error": table.head(count), "highest error": table.tail(count)}
     parts = [part.assign(group=name, rank=range(1, count + 1)) for name, part in groups.items()]
