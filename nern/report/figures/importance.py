@@ -30,9 +30,8 @@ def frame(settings: ImportanceFigure, done: pd.DataFrame, root: Path) -> pd.Data
             )
     errors = pd.DataFrame([one["relative_error"] for one in found], dtype=float).mean()
     table = pd.DataFrame({"filter": errors.index, "relative_error": errors, "activation": found[0]["activation"]})
-    table = (
-        table.dropna().sort_values(["relative_error", "filter"]).reset_index(drop=True)
-    )  # a filter of zeros has none
+    # a filter of zeros has no relative error
+    table = table.dropna().sort_values(["relative_error", "filter"]).reset_index(drop=True)
     count = min(settings.filters, len(table) // 2)
     groups = {"lowest error": table.head(count), "highest error": table.tail(count)}
     parts = [part.assign(group=name, rank=range(1, count + 1)) for name, part in groups.items()]
