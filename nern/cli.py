@@ -8,7 +8,7 @@ import os
 from typing import NoReturn
 
 from nern.errors import NernError
-from nern.terminal import complain, prepare, say
+from nern.terminal import complain, prepare, say, unwritable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,7 +18,13 @@ def main(argv: list[str] | None = None) -> int:
 
     from nern.command import parser
 
-    arguments = parser().parse_args(argv)
+    try:
+        arguments = parser().parse_args(argv)
+    except BrokenPipeError:
+        return 0
+    except OSError as error:  # where it prints its help; of some versions of Python it is let out
+        complain(f"nern: {unwritable(error)}")
+        return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:
         code: int = arguments.handler(arguments) or 0

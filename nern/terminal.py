@@ -54,6 +54,10 @@ def say(text: str = "", end: str = "\n") -> bool:
     except BrokenPipeError:
         return False
     except OSError as error:
-        reason = f"standard output: cannot be written ({error.strerror}); free space or write elsewhere"
-        raise NernError(reason) from None
+        raise NernError(unwritable(error)) from None
     return True
+
+
+def unwritable(error: OSError) -> str:
+    """What a user is told where standard output cannot be written."""
+    return f"standard output: cannot be written ({error.strerror}); free space or write elsewhere"

@@ -5,6 +5,7 @@ by no more than the rounding, and far from it the two largest are often rounded 
 a thousand times its own. So the last products before the logits, and what follows them, are of 32 bits.
 """
 
+import contextlib
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +35,9 @@ class _Widened(nn.Module):
         """The product of the widened tensors."""
         given = [*values, *named.values()]
         device = next(value.device.type for value in given if isinstance(value, Tensor))
-        with torch.autocast(device, enabled=False):
+        # a device that has no autocast, such as meta, has none to leave
+        available = torch.amp.is_autocast_available(device)
+        with torch.autocast(device, enabled=False) if available else contextlib.nullcontext():
             return self.product(*map(_wide, values), **{name: _wide(value) for name, value in named.items()})
 
 

@@ -44,7 +44,7 @@ VALUES: dict[str, Any] = {
     "variants": {
         "base": {},
         "muon": {"training": {"optimizer": {"name": "muon"}}},
-        "two": {"distillation": {}},
+        "two": {"distillation": {}, "distillation_gradient": True},  # what is coded is distilled in any protocol
         "three": {"distillation": {"batch": 3}},
     },
     "codecs": {
