@@ -9,10 +9,13 @@ import itertools
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _PACKAGE = Path(__file__).parent
 _CPUINFO = Path("/proc/cpuinfo")
+_THEN = " then "
 
 
 def versions() -> dict[str, str]:
@@ -43,6 +46,24 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def then(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What two attempts in a row were made by: a text as it is where the last one said the same, else `… then now`.
+
+    Args:
+        before: texts, and objects of texts; what is not in it was not told.
+        now: of the later attempt.
+    """
+    joined = dict(before)
+    for key, value in now.items():
+        if isinstance(value, Mapping):
+            joined[key] = then(before.get(key, {}), value)
+        elif key not in before:
+            joined[key] = value
+        elif value not in before[key].split(_THEN)[-1:]:
+            joined[key] = f"{before[key]}{_THEN}{value}"
+    return joined
 
 
 def processor() -> str:

@@ -131,17 +131,17 @@ class Distilled:
         learner = self._learner()
         arrays = coded(point.codec, self.subject.arrays)
         optimizer = torch.optim.Adam(list(arrays.parameters.values()), betas=self.phase.optimizer.betas)
-        state, done, seconds = checkpoint.State(folder, f"{self.key}/{name}"), 0, 0.0
+        state = checkpoint.State(folder, f"{self.key}/{name}")
         saved = state.load(log.warning)
+        said, device = saved and saved[1], self.teacher.device
+        clock = Run(folder, name, self.phase.iterations, device, saved=said, save_every=self.save_every)
         if saved is not None:
-            done, seconds = int(saved[1]["done"]), float(saved[1]["seconds"])
             _restore(saved[0], arrays, optimizer)
-        clock = Run(folder, name, self.phase.iterations, done=done, seconds=seconds, save_every=self.save_every)
         batches = self.teacher.batches(
             self.protocol.inputs, batch=self.phase.batch, seed=self.seed, purpose="fit/distillation"
         )
         with contextlib.closing(clock), batches:
-            for step in range(done, self.phase.iterations):
+            for step in range(clock.first, self.phase.iterations):
                 gradients, losses = learner.gradients(arrays.values(), step, batches.batch(step))
                 arrays.backward(gradients)
                 torch.nn.utils.clip_grad_norm_(arrays.parameters.values(), self.clip)
@@ -151,10 +151,9 @@ class Distilled:
                 self._stop_if_not_finite(name, losses, step + 1)
                 clock.step(step + 1, **({"loss": losses.reconstruction.item()} if clock.wants_line() else {}))
                 if step + 1 < self.phase.iterations and clock.wants_save():
-                    facts = {"done": str(step + 1), "seconds": repr(clock.seconds)}
-                    state.save(_tensors(arrays, optimizer), facts)
+                    state.save(_tensors(arrays, optimizer), clock.facts(step + 1))
         arrays.values()
-        return arrays.encode(), seconds
+        return arrays.encode(), clock.seconds_before
 
     def _learner(self) -> Learner:
         if self.subject.fitted is None:

@@ -168,7 +168,7 @@ def run(config: Config, cell: Cell, then: Callable[[], None]) -> None:
             folder / "fit.json",
             {"cell": cell.path, "fingerprint": fingerprint(fit.settings), "iterations": fit.total, "outputs": outputs}
             | facts
-            | recorder.record(device, workers.threads),
+            | recorder.record(workers.threads),
         )
         log.info("%s: %d iterations in %.1f s", cell.path, fit.total, recorder.seconds)
         try:
@@ -188,17 +188,15 @@ def train(fit: Fit, folder: Path, save_every: float) -> Run:
     """Run all phases, from the saved state if there is one; returns the clock."""
     state = checkpoint.State(folder, _key(fit))
     saved = state.load(log.warning)
-    done, seconds = 0, 0.0
-    if saved is not None:
-        done, seconds = int(saved[1]["done"]), float(saved[1]["seconds"])
-        fit.rows = json.loads(saved[1]["rows"])
-        log.info("%s: resumes at iteration %d of %d", fit.cell.path, done, fit.total)
     name = f"h{fit.cell.hidden} seed{fit.cell.seed}"
-    clock = Run(folder, name, fit.total, done=done, seconds=seconds, save_every=save_every)
+    clock = Run(folder, name, fit.total, fit.device, saved=saved and saved[1], save_every=save_every)
+    if saved is not None:
+        fit.rows = json.loads(saved[1]["rows"])
+        log.info("%s: resumes at iteration %d of %d", fit.cell.path, clock.first, fit.total)
     clock.best = max((float(row[-1]) for row in fit.rows if row[-1] is not None), default=None)
     with contextlib.closing(clock):
         for stretch in fit.stretches:
-            steps = range(max(done - stretch.first, 0), stretch.phase.iterations)
+            steps = range(max(clock.first - stretch.first, 0), stretch.phase.iterations)
             if not steps:
                 continue
             precision = fit.protocol.predictor_precision
@@ -240,8 +238,7 @@ def _run_phase(
             # never at a phase's end: the next phase begins with an optimizer of its own
             if step + 1 < phase.iterations and clock.wants_save():
                 _stop_if_not_finite(fit, losses, done)
-                facts = {"done": str(done), "seconds": repr(clock.seconds), "rows": json.dumps(fit.rows)}
-                state.save(fit.tensors(optimizer), facts)
+                state.save(fit.tensors(optimizer), clock.facts(done) | {"rows": json.dumps(fit.rows)})
 
 
 def _is_test(fit: Fit, done: int) -> bool:

@@ -1,11 +1,13 @@
 """What every stage does first and last: choose the device, set threads, show progress, record the run."""
 
 import datetime
+import json
 import logging
 import math
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from nern.config import Execution
 from nern.errors import NernError
 from nern.matrix import PROGRESS
 from nern.method.workers import Workers
-from nern.provenance import git_commit, processor, versions
+from nern.provenance import git_commit, processor, then, versions
 
 log = logging.getLogger(__name__)
 
@@ -77,13 +79,20 @@ def provenance(stage: str, inputs: dict[str, str]) -> dict[str, Any]:
 
 
 class Run:
-    """Wall time of a stage over all its attempts, and its progress.
+    """Wall time of a stage over all its attempts, by what they were made, and its progress.
 
     Progress is a bar on a terminal, plain lines in a log, and `progress.json` in the stage's folder while it runs.
     """
 
     def __init__(
-        self, folder: Path, name: str, total: int, *, done: int = 0, seconds: float = 0.0, save_every: float
+        self,
+        folder: Path,
+        name: str,
+        total: int,
+        device: torch.device,
+        *,
+        saved: Mapping[str, str] | None = None,
+        save_every: float,
     ) -> None:
         """Start the clock.
 
@@ -91,16 +100,22 @@ class Run:
             folder: of the stage's results.
             name: shown before the numbers.
             total: steps of the whole stage.
-            done: steps that an earlier attempt saved.
-            seconds: wall time of the earlier attempts, up to the state that this one resumes.
+            device: that it runs on.
+            saved: what `facts` said when an earlier attempt saved the state that this one resumes.
             save_every: seconds between saved states.
         """
         self.file = folder / PROGRESS
-        self.name, self.total, self.first, self.seconds_before = name, total, done, seconds
+        earlier = saved or {}
+        self.name, self.total, self.first = name, total, int(earlier.get("done", 0))
+        self.seconds_before = float(earlier.get("seconds", 0))
+        now = {"versions": versions(), "git_commit": git_commit()}
+        now |= {"device": device_name(device), "host_processor": processor()}
+        self.made_by: dict[str, Any] = then(json.loads(earlier.get("made_by", "{}")), now)
         self.best: float | None = None
         self.started = self.saved = self.printed = time.monotonic()
         self.save_every = save_every
-        self.bar = tqdm(total=total, initial=done, desc=name, unit="it", disable=not sys.stderr.isatty(), leave=False)
+        shown = sys.stderr.isatty()
+        self.bar = tqdm(total=total, initial=self.first, desc=name, unit="it", disable=not shown, leave=False)
 
     @property
     def seconds(self) -> float:
@@ -142,13 +157,19 @@ class Run:
         self.bar.close()
         self.file.unlink(missing_ok=True)
 
-    def record(self, device: torch.device, threads: int) -> dict[str, Any]:
-        """What differs from run to run; kept apart from metrics, which are equal byte for byte."""
+    def facts(self, done: int) -> dict[str, str]:
+        """What a saved state has to say of the attempts so far, for the one that resumes it after `done` steps."""
+        return {"done": str(done), "seconds": repr(self.seconds), "made_by": json.dumps(self.made_by)}
+
+    def record(self, threads: int) -> dict[str, Any]:
+        """What differs from run to run; kept apart from metrics, which are equal byte for byte.
+
+        Args:
+            threads: of the last attempt.
+        """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return {
             "wall_seconds": round(self.seconds, 3),
             "finished": now,
             "threads": threads,
-            "device": device_name(device),
-            "host_processor": processor(),
-        }
+        } | self.made_by

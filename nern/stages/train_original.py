@@ -32,7 +32,7 @@ from nern.seeding import derive
 from nern.settings import Original
 from nern.stages.accuracy import predict
 from nern.stages.artifacts import build_network, network_file, write_predictions
-from nern.stages.runtime import Run, device_name, provenance, start
+from nern.stages.runtime import Run, provenance, start
 
 log = logging.getLogger(__name__)
 TEST_BATCH = 500
@@ -61,7 +61,7 @@ def run(config: Config, original: OriginalCell) -> None:
         with _seeded(settings.recipe):
             module = build_network(config, original)
         accuracies: list[float] = []
-        clock = Run(folder, original.network, 1, save_every=config.execution.save_every)
+        clock = Run(folder, original.network, 1, device, save_every=config.execution.save_every)
         if settings.recipe.weights is not None:
             path = _weights_file(settings.recipe.weights, original)
             load_weights(module, read_state_dict(path), str(path))
@@ -87,12 +87,12 @@ def run(config: Config, original: OriginalCell) -> None:
             "epochs": len(accuracies),
             "imported": settings.recipe.weights is not None,
             "test_images": len(predictions.labels),
-            "device": device_name(device),
             "fingerprint": fingerprint(settings),
             "network_sha256": digest,
         }
-        files.write_json(folder / "metrics.json", metrics | facts)
-        files.write_json(folder / "train.json", clock.record(device, config.execution.threads.train_original))
+        made_by = {key: clock.made_by[key] for key in ("device", "versions", "git_commit")}
+        files.write_json(folder / "metrics.json", metrics | facts | made_by)
+        files.write_json(folder / "train.json", clock.record(config.execution.threads.train_original))
         checkpoint.State(folder, "").clear()
     log.info("%s: %.2f %% of %d test images", original.path, metrics["accuracy"], metrics["test_images"])
 
@@ -162,17 +162,16 @@ class Training:
         """Train to the end, from the saved state if there is one; returns the clock and each epoch's accuracy."""
         state = checkpoint.State(folder, self.key)
         saved = state.load(log.warning)
-        done, seconds = 0, 0.0
+        said = saved and saved[1]
+        clock = Run(folder, self.original.network, self.total, self.device, saved=said, save_every=save_every)
         if saved is not None:
-            done, seconds = int(saved[1]["done"]), float(saved[1]["seconds"])
             self.accuracies = json.loads(saved[1]["accuracies"])
             self._restore(saved[0])
-            log.info("%s: resumes at step %d of %d", self.original.path, done, self.total)
-        clock = Run(folder, self.original.network, self.total, done=done, seconds=seconds, save_every=save_every)
+            log.info("%s: resumes at step %d of %d", self.original.path, clock.first, self.total)
         clock.best = max(self.accuracies, default=None)
         self.module.train()
         with contextlib.closing(clock), self.images:
-            for step in range(done, self.total):
+            for step in range(clock.first, self.total):
                 loss = self._step(step)
                 ended = completed_epochs(step + 1, self.images.count, self.recipe.batch) - len(self.accuracies)
                 if ended:
@@ -186,8 +185,8 @@ class Training:
                 else:
                     clock.step(step + 1)
                 if step + 1 < self.total and clock.wants_save():
-                    facts = {"done": str(step + 1), "seconds": repr(clock.seconds)}
-                    state.save(self._tensors(), facts | {"accuracies": json.dumps(self.accuracies)})
+                    accuracies = {"accuracies": json.dumps(self.accuracies)}
+                    state.save(self._tensors(), clock.facts(step + 1) | accuracies)
         return clock, self.accuracies
 
     def _tested(self) -> float:

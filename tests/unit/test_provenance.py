@@ -3,6 +3,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nern import provenance, seeding
 
@@ -10,6 +12,16 @@ from nern import provenance, seeding
 def test_versions_name_what_touches_a_number():
     assert {"python", "torch", "nern", "ranger-adabelief"} <= provenance.versions().keys()
     assert "not installed" not in provenance.versions().values()
+
+
+@given(st.lists(st.sampled_from(["2.9", "2.13", "2.14"]), min_size=1))
+def test_attempts_in_a_row_are_named_in_their_order_and_a_repeated_one_once(versions):
+    attempts = [{"torch": version, "python": "3.12"} for version in versions]
+    joined = {}
+    for attempt in attempts:
+        joined = provenance.then(joined, {"versions": attempt})
+    turns = [new for old, new in zip([None, *versions], versions, strict=False) if new != old]
+    assert joined == {"versions": {"torch": " then ".join(turns), "python": "3.12"}}
 
 
 def git(folder, *arguments):

@@ -229,6 +229,10 @@ class TestCollect:
         put(fit, files.read_json(fit) | {"versions": metrics_of(CELL)["versions"], "git_commit": "c" * 40})
         row = collect.collect([CELL], tmp_path).iloc[0]
         assert (row["versions"], row["git_commit"]) == ("python 3.11.9, torch 2.13.0", "c" * 40)
+        put(
+            fit, files.read_json(fit) | {"versions": {"torch": "2.12.0 then 2.13.0"}}
+        )  # its fit was resumed with the second
+        assert collect.collect([CELL], tmp_path).iloc[0]["versions"] == "python 3.11.9, torch 2.12.0 then 2.13.0"
 
     def test_every_cell_has_a_row_in_order(self, tmp_path: Path) -> None:
         cells = [Cell("cifar10", "resnet20", "none", 140, "base", seed) for seed in range(4)]

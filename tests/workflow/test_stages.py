@@ -21,7 +21,7 @@ from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import Predictor
 from nern.networks.cifar_resnet import CifarResNet
-from nern.stages import evaluate, fit, teacher
+from nern.stages import evaluate, fit, runtime, teacher
 from nern.stages.accuracy import NotFiniteError
 
 TABLE = CELL.replace("decoupled", "decoupled-table")
@@ -96,6 +96,25 @@ def test_two_runs_of_a_cell_are_equal_bytes(run):
     assert {name: Path(CELL, name).read_bytes() for name in SAME} == before
 
 
+class Killed(BaseException):
+    pass
+
+
+def kill_after(patch, stop, *arguments):
+    """Run a command that saves its state after each step until it is killed after the one that follows `stop`."""
+    plain = runtime.Run.step
+
+    def dying(self, done, **values):
+        plain(self, done, **values)
+        if done == stop + 1:
+            raise Killed
+
+    patch.setattr(runtime.Run, "wants_save", lambda self: True)
+    patch.setattr(runtime.Run, "step", dying)
+    with pytest.raises(Killed):
+        nern(*arguments)
+
+
 @pytest.mark.parametrize(
     ("cell", "stop"),
     [*((CELL, stop) for stop in (1, 7, 19, 20, 21, 24)), (TABLE, 7), (TABLE, 21), (BFLOAT16, 21), (GELU, 21)],
@@ -107,27 +126,30 @@ def test_a_fit_that_stops_after_any_step_goes_on_to_the_same_bytes(run, monkeypa
     before = {name: Path(cell, name).read_bytes() for name in SAME}
     shutil.rmtree(cell)
 
-    class Killed(BaseException):
-        pass
-
-    plain = fit.Run.step
-
-    def dying(self, done, **values):
-        plain(self, done, **values)
-        if done == stop + 1:
-            raise Killed
-
-    monkeypatch.setattr(fit.Run, "wants_save", lambda self: True)
-    monkeypatch.setattr(fit.Run, "step", dying)
-    with pytest.raises(Killed):
-        nern("fit", cell)
-    monkeypatch.undo()
-    monkeypatch.chdir(run)
+    with monkeypatch.context() as patch:
+        kill_after(patch, stop, "fit", cell)
     assert not Path(cell, "predictor.safetensors").exists()
     assert nern("fit", cell) == 0
     assert nern("evaluate", cell) == 0
     assert {name: Path(cell, name).read_bytes() for name in SAME} == before
     assert not list(Path(cell).glob("state*"))
+
+
+@pytest.mark.parametrize(
+    ("stage", "record"), [("fit", f"{CELL}/fit.json"), ("train-original", f"{ORIGINAL}/metrics.json")]
+)
+def test_what_was_resumed_after_an_upgrade_names_both_versions_and_both_machines(run, monkeypatch, stage, record):
+    now = files.read_json(Path(record))
+    shutil.rmtree(Path(record).parent)
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "versions", lambda: now["versions"] | {"torch": "2.9.9"})
+        patch.setattr(runtime, "processor", lambda: "an old one")
+        kill_after(patch, 7, stage, str(Path(record).parent))
+    assert nern(stage, str(Path(record).parent)) == 0
+    found = files.read_json(Path(record))
+    torch_now, device_now = now["versions"]["torch"], now["device"]
+    assert found["versions"] == now["versions"] | {"torch": f"2.9.9 then {torch_now}"}
+    assert found["device"] == f"CPU (an old one) then {device_now}"
 
 
 def test_a_state_of_other_settings_is_not_resumed(run, monkeypatch, capsys):

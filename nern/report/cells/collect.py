@@ -21,6 +21,7 @@ from nern.config import Config
 from nern.config import fingerprint as fingerprint_of
 from nern.errors import NernError
 from nern.matrix import Cell, FitSettings, OriginalCell, fit_settings
+from nern.provenance import then
 from nern.report.cells import sources
 
 DONE, RUNNING, FAILED, OUTDATED, MISSING = "done", "running", "failed", "outdated", "missing"
@@ -217,18 +218,20 @@ def _facts_of_fit(fit: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 def _made_by(fit: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, str]:
     """Versions and commit of the fit, and behind them those of its evaluation where these are others."""
-    versions, last = fit.get("versions"), metrics["versions"]
-    first: dict[str, str] = versions if isinstance(versions, dict) and _is_mapping(versions, _is_text) else {}
-    pairs = {name: _distinct(first.get(name), last.get(name)) for name in sorted({*first, *last})}
-    commit = fit.get("git_commit")
+    before, now = (_said(record) for record in (fit, metrics))
+    joined = then(before, now)
     return {
-        "versions": ", ".join(f"{name} {' then '.join(found)}" for name, found in pairs.items()),
-        "git_commit": " then ".join(_distinct(commit if _is_text(commit) else None, metrics["git_commit"])),
+        "versions": ", ".join(f"{name} {text}" for name, text in sorted(joined["versions"].items())),
+        "git_commit": joined["git_commit"],
     }
 
 
-def _distinct(*texts: str | None) -> list[str]:
-    return list(dict.fromkeys(_line(text) for text in texts if text))
+def _said(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The versions and the commit that a record names: of a fit's record nobody has checked that it names them."""
+    versions, commit = record.get("versions"), record.get("git_commit")
+    known: dict[str, str] = versions if isinstance(versions, dict) and _is_mapping(versions, _is_text) else {}
+    said = {"versions": {name: _line(text) for name, text in known.items() if text}}
+    return said | ({"git_commit": _line(commit)} if _is_text(commit) and commit else {})
 
 
 def short_commits(text: str) -> str:
