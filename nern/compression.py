@@ -6,24 +6,14 @@ The Snakefile imports this module, so it imports nothing heavy.
 from dataclasses import dataclass
 from typing import Literal
 
+from nern.addresses import Cell, OriginalCell
 from nern.codecs import DISTILLABLE, AnyCodec
 from nern.compression_settings import Stored
 from nern.config import Config, layered
 from nern.distilling import network_steps
 from nern.errors import NernError
-from nern.matrix import (
-    FRONTIER,
-    Cell,
-    OriginalCell,
-    fit_settings,
-    frontier_cells,
-    names_of,
-    network_of,
-    original_of,
-    original_settings,
-    task_of,
-    variant_layers,
-)
+from nern.matrix import FRONTIER, frontier_cells
+from nern.resolved import fit_settings, names_of, network_of, original_of, original_settings, task_of, variant_layers
 from nern.settings import Phase, Protocol, Settings
 
 DISTILLED = "-distilled"

@@ -1,8 +1,9 @@
 """Which steps of a fit run a network, and see images. The Snakefile asks, so nothing heavy is imported."""
 
+from nern.addresses import Cell
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import Cell, FitSettings, fit_settings
+from nern.resolved import FitSettings, fit_settings
 from nern.settings import Phase, Protocol
 
 

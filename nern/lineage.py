@@ -10,25 +10,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from nern.addresses import COMPRESSION, RESULTS, SECONDS, Cell, OriginalCell, manifest_path, parse_target
 from nern.code_digest import code_digest
 from nern.compression import compression_settings
 from nern.config import Config, fingerprint
 from nern.data import contents
-from nern.matrix import (
-    COMPRESSION,
-    RESULTS,
-    SECONDS,
-    Cell,
-    FitSettings,
-    OriginalCell,
-    data_settings,
-    figure_settings,
-    fit_settings,
-    original_settings,
-    parse_target,
-    permutation_settings,
-)
+from nern.matrix import figure_settings
 from nern.report_settings import ImportanceFigure
+from nern.resolved import FitSettings, data_settings, fit_settings, original_settings, permutation_settings
 
 _IMAGES = re.compile(rf"{RESULTS}/([^/]+)/images/data\.json")
 _PERMUTATION = re.compile(r"permutation-(.+)\.npz")
@@ -82,7 +71,7 @@ class Lineage:
         if original not in self.originals:
             settings = fingerprint(original_settings(self.config, original))
             weights, code = contents.present_weights(self.config, original), code_digest("nern.stages.train_original")
-            images = self.of(f"{RESULTS}/{original.task}/images/data.json")
+            images = self.of(manifest_path(original.task))
             self.originals[original] = [settings, weights, code, images]
         return self.originals[original]
 

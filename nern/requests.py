@@ -2,9 +2,10 @@
 
 import math
 
+from nern.addresses import Cell, OriginalCell
 from nern.compression import compression_phase, compression_points
 from nern.config import Config
-from nern.matrix import Cell, OriginalCell, original_settings, protocol_of, task_of
+from nern.resolved import original_settings, protocol_of, task_of
 from nern.settings import FolderImages, Phase
 
 STEP_SECONDS = 3 * 3600 / 70_000

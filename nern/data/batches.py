@@ -11,12 +11,13 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from nern.addresses import data_path
 from nern.config import Config
 from nern.data import pipeline, prepared
 from nern.data.current import listed, loaded
 from nern.data.streaming import EvaluationSteps, Stream, TrainingSteps
 from nern.errors import NernError
-from nern.matrix import data_path, data_settings, task_of
+from nern.resolved import data_settings, task_of
 from nern.seeding import generator
 from nern.settings import Augmentation, Inputs
 

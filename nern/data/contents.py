@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from nern import files
+from nern.addresses import RESULTS, OriginalCell, manifest_path
 from nern.config import Config, expand
 from nern.errors import NernError
-from nern.matrix import RESULTS, OriginalCell, data_path, task_of, weights_file
+from nern.resolved import task_of, weights_file
 from nern.settings import FolderImages, ParquetImages
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -108,7 +109,7 @@ def weights(config: Config, original: OriginalCell) -> str | None:
 
 def present_sources(config: Config, task: str) -> list[str]:
     """The digests of both splits' files; of those that are not there any more, as they were when they were read."""
-    before = recorded(Path(data_path(task)) / "data.json", "sources")
+    before = recorded(Path(manifest_path(task)), "sources")
     return [source(config, task, split) or str(before.get(split, "")) for split in ("train", "test")]
 
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import torch
 
+from nern.addresses import data_path, manifest_path
 from nern.config import Config, expand
 from nern.data import contents, prepared
 from nern.data.folders import Listing, list_folder
 from nern.data.splits import SPLITS, Split
 from nern.errors import NernError
-from nern.matrix import data_path, data_settings, task_of
+from nern.resolved import data_settings, task_of
 from nern.settings import FolderImages, ParquetImages
 
 
@@ -37,7 +38,7 @@ def check_sources(config: Config, task: str) -> None:
     Raises:
         NernError: it does, or the images are prepared for other settings.
     """
-    if (Path(data_path(task)) / prepared.MANIFEST).exists():
+    if Path(manifest_path(task)).exists():
         for split in SPLITS:
             manifest_of(config, task, split)
 

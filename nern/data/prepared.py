@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from nern import checkpoint, files
+from nern.addresses import MANIFEST
 from nern.config import fingerprint
 from nern.data.splits import SPLITS, Split, Splits, check_splits
 from nern.errors import NernError
-from nern.matrix import DataSettings
-
-MANIFEST = "data.json"
+from nern.resolved import DataSettings
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nern.addresses import OriginalCell
 from nern.config import Config, expand
 from nern.data.pipeline import normalize
 from nern.errors import NernError
 from nern.init.images import Seen
 from nern.init.options import Options, blaming, validated
 from nern.init.overlay import Overlay
-from nern.matrix import OriginalCell, original_settings
 from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
 from nern.networks.learnable import learnable_layers
@@ -21,6 +21,7 @@ from nern.networks.loading import load_weights
 from nern.networks.pretrained import pretrained_file
 from nern.networks.probe import probe
 from nern.networks.trained_for import TrainedFor, said_by_file, said_by_torchvision
+from nern.resolved import original_settings
 from nern.settings import DigitsImages, Network, TorchvisionImages
 from nern.stages.accuracy import Predictions, predict
 from nern.stages.artifacts import TrainedOriginal, build_network

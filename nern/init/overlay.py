@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 import yaml
 
+from nern.addresses import Cell, OriginalCell
 from nern.config import Config, read
 from nern.errors import NernError
-from nern.matrix import COMPUTED_TABLES, Cell, OriginalCell
+from nern.matrix import COMPUTED_TABLES
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import predictor_of
 from nern.provenance import cores

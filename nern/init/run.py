@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from nern import matrix
+from nern import matrix, resolved
 from nern.config import Config, Execution, read
 from nern.errors import NernError
 from nern.files import write_text
@@ -115,7 +115,7 @@ def sized(overlay: Overlay, original: TrainedOriginal) -> tuple[Overlay, Config]
     overlay = replace(overlay, variant=variant_of(sum(layout.counts)))
     config = overlay.config()
     matrix.check(config)
-    protocol = matrix.protocol_of(config, overlay.fit(config))
+    protocol = resolved.protocol_of(config, overlay.fit(config))
     overlay = replace(overlay, sizes=sizes_of(protocol, layout))
     return overlay, overlay.config()
 

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from nern import compression, matrix
+from nern import addresses, compression, resolved
 from nern.command import CELL, TARGET, command, configuration, option, positive
 from nern.config import Config, fingerprint
 from nern.terminal import say
@@ -90,18 +90,18 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 @command("explain", "print the resolved settings, fingerprints and inputs of a cell or an original", TARGET)
 def _explain(arguments: argparse.Namespace) -> None:
-    config, target = configuration(arguments), matrix.parse_target(arguments.path)
-    inputs = [f"{matrix.data_path(target.task)}/data.json"]
-    settings: matrix.FitSettings | matrix.OriginalSettings
+    config, target = configuration(arguments), addresses.parse_target(arguments.path)
+    inputs = [addresses.manifest_path(target.task)]
+    settings: resolved.FitSettings | resolved.OriginalSettings
     sizes = {}
-    if isinstance(target, matrix.Cell):
+    if isinstance(target, addresses.Cell):
         from nern.stages.reconstruct import predictor_parameters
 
         sizes = {"predictor_parameters": predictor_parameters(config, target)}
-        settings, original = matrix.fit_settings(config, target), matrix.original_of(config, target)
+        settings, original = resolved.fit_settings(config, target), resolved.original_of(config, target)
         inputs += [f"{original.path}/network.safetensors", original.permutation(target.smoothing)]
     else:
-        settings, weights = matrix.original_settings(config, target), matrix.weights_file(config, target)
+        settings, weights = resolved.original_settings(config, target), resolved.weights_file(config, target)
         inputs += [str(weights)] if weights else []
     stored = compression.compression_settings(config, target)
     explained = {
@@ -119,7 +119,7 @@ def _explain(arguments: argparse.Namespace) -> None:
 def _plot(arguments: argparse.Namespace) -> None:
     from nern.report.figures import cell
 
-    say(cell.write(configuration(arguments), matrix.Cell.parse(arguments.cell), Path()))
+    say(cell.write(configuration(arguments), addresses.Cell.parse(arguments.cell), Path()))
 
 
 @command("schema", "print the JSON schema of the configuration", configured=False)

@@ -4,9 +4,11 @@ The paper's protocol is that of `nern.settings`, whose defaults are the paper's,
 its own: METHOD's values, which `config.yaml` ships. `nern.report.published` judges how many test images there are.
 """
 
+from nern.addresses import Cell
 from nern.config import Config, layered, recipe_of
-from nern.matrix import Cell, all_cells, network_of, original_of, protocol_of, table_cells, task_of
+from nern.matrix import all_cells, table_cells
 from nern.report import published
+from nern.resolved import network_of, original_of, protocol_of, task_of
 from nern.settings import Augmentation, FolderImages, Network, Original, Protocol
 
 PROTOCOLS = ("base", "authors-2023")

@@ -3,21 +3,13 @@
 from pathlib import Path
 
 from nern import files
+from nern.addresses import Cell
 from nern.config import Config, fingerprint
-from nern.matrix import (
-    COMPUTED_TABLES,
-    FRONTIER,
-    Cell,
-    figure_settings,
-    frontier_inputs,
-    frontier_of,
-    table_cells,
-    table_of,
-    task_of,
-)
+from nern.matrix import COMPUTED_TABLES, FRONTIER, figure_settings, frontier_inputs, frontier_of, table_cells, table_of
 from nern.report import published
 from nern.report.comparable import LAMBDA_TABLE, comparable_cells, loss_cells
 from nern.report_settings import CellsFigure, Frontier, TableFigure
+from nern.resolved import task_of
 from nern.settings import Settings
 
 _PUBLISHED = Path(published.__file__).with_suffix(".csv")

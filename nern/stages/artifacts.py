@@ -11,23 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from nern import checkpoint, files
+from nern.addresses import OriginalCell, manifest_path
 from nern.config import Config, fingerprint
 from nern.data import contents
 from nern.errors import NernError
-from nern.matrix import (
-    OriginalCell,
-    data_path,
-    network_of,
-    original_settings,
-    permutation_settings,
-    task_of,
-    weights_file,
-)
 from nern.method.permutation import in_filter_order, overhead_bits
 from nern.networks.learnable import learnable_layers, weight_of
 from nern.networks.loading import load_weights
 from nern.networks.pretrained import transform_as_trained
 from nern.networks.zoo import build
+from nern.resolved import network_of, original_settings, permutation_settings, task_of, weights_file
 from nern.stages.accuracy import Predictions
 
 
@@ -83,7 +76,7 @@ def check_images(task: str, record: Path, inputs: Mapping[str, str], again: str)
     Raises:
         NernError: the images are others.
     """
-    manifest = Path(data_path(task)) / "data.json"
+    manifest = Path(manifest_path(task))
     recorded = inputs.get(str(manifest))
     if recorded is not None and manifest.exists() and files.sha256(manifest) != recorded:
         raise NernError(f"{record}: its input {manifest} has changed since; {again}")

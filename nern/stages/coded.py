@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from nern import checkpoint
+from nern.addresses import Cell, OriginalCell
 from nern.codecs.base import Array
 from nern.compression import Point, compression_phase
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import Cell, OriginalCell
 from nern.method.coded import Coded, coded
 from nern.method.losses import squared_error
 from nern.method.predictor import CoordinateTable

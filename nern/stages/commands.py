@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
+from nern.addresses import Cell, OriginalCell, parse_target
 from nern.command import CELL, ORIGINAL, TARGET, THREADS, command, configuration, option
-from nern.matrix import Cell, OriginalCell, figure_settings, parse_target
+from nern.matrix import figure_settings
 from nern.report_settings import ImportanceFigure
 from nern.settings import MODES
 from nern.terminal import say

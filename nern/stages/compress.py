@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from nern import checkpoint, files
+from nern.addresses import COMPRESSION, Cell, OriginalCell, manifest_path
 from nern.compression import Point, compression_points, compression_settings
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches
-from nern.matrix import COMPRESSION, Cell, OriginalCell, data_path
 from nern.method.workers import Workers
 from nern.stages.accuracy import TEST_BATCH, Predictions, predict
 from nern.stages.artifacts import load_predictions, rebuild
@@ -110,7 +110,7 @@ class Compressing:
         self.tests = TestBatches(config, target.task, batch=TEST_BATCH, device=device, channels_last=True)
         self.inputs = subject.inputs | {
             path: files.sha256(Path(path))
-            for path in (f"{data_path(target.task)}/data.json", f"{subject.original_cell.path}/predictions.safetensors")
+            for path in (manifest_path(target.task), f"{subject.original_cell.path}/predictions.safetensors")
         }
         self._distilled: Distilled | None = None
         self.code = provenance("compress", self.inputs)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
+from nern.addresses import Cell, data_path, manifest_path
 from nern.config import Config
 from nern.data.prepared import read_manifest
 from nern.distilling import needs_network
 from nern.errors import NernError
-from nern.matrix import Cell, data_path, network_of, original_of, protocol_of, task_of
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
@@ -18,6 +18,7 @@ from nern.method.predictor import CoordinateTable, predictor_of
 from nern.method.training import PredictorStep, training_sampler
 from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers
+from nern.resolved import network_of, original_of, protocol_of, task_of
 from nern.settings import DigitsImages, FolderImages, TorchvisionImages
 from nern.stages.artifacts import TrainedOriginal, build_network
 from nern.stages.teacher import Teacher
@@ -94,7 +95,7 @@ def image_shape(config: Config, task: str) -> tuple[int, int, int]:
     Raises:
         NernError: they are not prepared, and their source does not say.
     """
-    if (Path(data_path(task)) / "data.json").exists():
+    if Path(manifest_path(task)).exists():
         return read_manifest(Path(data_path(task))).shape
     settings = task_of(config, task)
     images, channels = settings.images, len(settings.mean)

@@ -11,9 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from nern import files
+from nern.addresses import Cell
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches
-from nern.matrix import Cell, original_of
+from nern.resolved import original_of
 from nern.stages import history
 from nern.stages.accuracy import TEST_BATCH, predict
 from nern.stages.artifacts import TrainedOriginal, load_predictions, rebuild

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from nern import checkpoint, files
+from nern.addresses import Cell, manifest_path
 from nern.code_digest import code_digest
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches, TrainingBatches
 from nern.distilling import needs_network, settings_to_fit_by
 from nern.errors import NernError
-from nern.matrix import Cell, data_path, original_of
 from nern.method.backpropagation import PredictorPass
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
@@ -26,6 +26,7 @@ from nern.method.optimizers import PredictorOptimizer
 from nern.method.predictor import CoordinateTable, initialize, initialize_default, predictor_of
 from nern.method.training import PredictorStep, StepLosses, cosine_lr, training_sampler
 from nern.method.workers import Workers
+from nern.resolved import original_of
 from nern.seeding import generator
 from nern.settings import Phase
 from nern.stages import history
@@ -63,7 +64,7 @@ class Fit:
         self.inputs = {
             str(network_file(original_of(config, cell))): self.original.sha256,
             original_of(config, cell).permutation(cell.smoothing): permutation.sha256,
-            f"{data_path(cell.task)}/data.json": files.sha256(Path(data_path(cell.task)) / "data.json"),
+            manifest_path(cell.task): files.sha256(Path(manifest_path(cell.task))),
         }
         phases = [protocol.training] + ([protocol.distillation] if protocol.distillation else [])
         firsts = [0, protocol.training.iterations]

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from nern import files
+from nern.addresses import Cell, manifest_path
 from nern.code_digest import code_digest
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import Cell, data_path, fit_settings, original_of
 from nern.provenance import git_commit, versions
+from nern.resolved import fit_settings, original_of
 
 log = logging.getLogger(__name__)
 NAME = "evaluation.json"
@@ -51,7 +52,7 @@ def _key(config: Config, cell: Cell) -> str:
         *(folder / name for name in ("fit.json", "predictor.safetensors", "history.csv")),
         *(Path(original.path) / name for name in ("network.safetensors", "predictions.safetensors")),
         Path(original.permutation(cell.smoothing)),
-        Path(data_path(cell.task)) / "data.json",
+        Path(manifest_path(cell.task)),
     ]
     decides = [
         fingerprint(fit_settings(config, cell)),

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from nern import files
+from nern.addresses import Cell
 from nern.config import Config, fingerprint
 from nern.data.batches import TestBatches
 from nern.errors import NernError
-from nern.matrix import Cell
 from nern.networks.learnable import weight_of
 from nern.stages.accuracy import TEST_BATCH
 from nern.stages.reconstruct import load_fitted

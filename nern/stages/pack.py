@@ -14,13 +14,13 @@ from pydantic import Field
 from torch import Tensor
 
 from nern import checkpoint, files
+from nern.addresses import COMPRESSION, Cell, OriginalCell
 from nern.codecs import AnyCodec
 from nern.codecs.float import Float
 from nern.compression import compression_points, compression_settings
 from nern.config import Config, Execution, fingerprint
 from nern.data.current import check_sources
 from nern.errors import NernError
-from nern.matrix import COMPRESSION, Cell, OriginalCell
 from nern.settings import Activation, Embedding, Settings
 from nern.stages.artifacts import check_images, rebuild
 from nern.stages.reconstruct import load_fitted

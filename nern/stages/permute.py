@@ -6,10 +6,11 @@ from pathlib import Path
 from torch import Tensor
 
 from nern import files
+from nern.addresses import OriginalCell
 from nern.code_digest import code_digest
 from nern.config import Config, fingerprint
-from nern.matrix import OriginalCell, network_of, permutation_settings
 from nern.method.permutation import cross_filter_permutation, in_filter_permutation, overhead_bits
+from nern.resolved import network_of, permutation_settings
 from nern.stages.artifacts import load_original, write_permutation
 from nern.stages.runtime import start
 

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from nern import files
+from nern.addresses import data_path
 from nern.config import Config
 from nern.data import contents, prepared
 from nern.data.decoding import check_channels
@@ -14,7 +15,7 @@ from nern.data.folders import list_splits
 from nern.data.sources import class_names, read_source
 from nern.data.splits import SPLITS, Split
 from nern.errors import NernError
-from nern.matrix import DataSettings, data_path, data_settings, task_of
+from nern.resolved import DataSettings, data_settings, task_of
 from nern.settings import FolderImages
 
 log = logging.getLogger(__name__)

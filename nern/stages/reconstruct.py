@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from nern import checkpoint, files
+from nern.addresses import Cell
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import Cell, FitSettings, fit_settings, original_of
 from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateMLP, predictor_of
 from nern.method.workers import Workers
 from nern.networks.learnable import learnable_layers, weight_of
+from nern.resolved import FitSettings, fit_settings, original_of
 from nern.stages.artifacts import (
     Permutation,
     TrainedOriginal,

@@ -15,10 +15,10 @@ import torch
 from tqdm import tqdm
 
 from nern import files
+from nern.addresses import PROGRESS
 from nern.code_digest import code_digest
 from nern.config import Execution
 from nern.errors import NernError
-from nern.matrix import PROGRESS
 from nern.method.workers import Workers
 from nern.provenance import git_commit, processor, then, versions
 

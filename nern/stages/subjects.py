@@ -7,11 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nern.addresses import Cell, OriginalCell
 from nern.codecs.permutation import encode_in_filter_orders, encode_orders
 from nern.config import Config
-from nern.matrix import Cell, OriginalCell, original_of
 from nern.method.kernels import KernelLayout
 from nern.method.workers import Workers
+from nern.resolved import original_of
 from nern.stages.artifacts import TrainedOriginal, load_original, network_file
 from nern.stages.reconstruct import FittedCell, load_fitted
 

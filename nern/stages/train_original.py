@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nern import checkpoint, files
+from nern.addresses import MANIFEST, OriginalCell, data_path, manifest_path
 from nern.code_digest import code_digest
 from nern.config import Config, expand, fingerprint
 from nern.data.batches import LabeledBatches, TestBatches, training_images
 from nern.data.pipeline import completed_epochs, epochs_to_steps
 from nern.data.prepared import read_manifest
 from nern.errors import NernError
-from nern.matrix import OriginalCell, data_path, network_of, original_settings, task_of
 from nern.method.precision import passes_in, widened
 from nern.method.smoothness import smoothness_loss
 from nern.method.workers import Workers
@@ -28,6 +28,7 @@ from nern.networks.onednn import around_overruns
 from nern.networks.pretrained import pretrained_file
 from nern.networks.probe import probe
 from nern.networks.trained_for import check, said_by_file, said_by_torchvision
+from nern.resolved import network_of, original_settings, task_of
 from nern.seeding import derive
 from nern.settings import Original
 from nern.stages.accuracy import predict
@@ -57,7 +58,7 @@ def run(config: Config, original: OriginalCell) -> None:
     )
     with files.exclusive(folder):
         tests = TestBatches(config, original.task, batch=TEST_BATCH, device=device, channels_last=True)
-        inputs = {f"{images}/data.json": files.sha256(images / "data.json")}
+        inputs = {manifest_path(original.task): files.sha256(images / MANIFEST)}
         with _seeded(settings.recipe):
             module = build_network(config, original)
         accuracies: list[float] = []

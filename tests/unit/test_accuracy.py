@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import rel_entr, softmax
 
+from nern.addresses import OriginalCell
 from nern.errors import NernError
-from nern.matrix import OriginalCell
 from nern.method.workers import Workers
 from nern.stages.accuracy import Predictions, predict
 from nern.stages.artifacts import TrainedOriginal, load_predictions, write_predictions

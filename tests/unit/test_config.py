@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nern import matrix
+from nern import addresses, matrix, resolved
 from nern.config import Config, check_command_line, expand, fingerprint, layered, parse, read, read_file, text_of
 from nern.errors import NernError
 from nern.settings import Protocol
@@ -205,10 +205,10 @@ def test_the_order_of_layers_is_all_task_network_variant():
         (values, values["tasks"]["cifar10"], values["tasks"]["cifar10"]["networks"]["resnet20"])
     ):
         place.setdefault("protocol", {}).setdefault("training", {})["warmup"] = depth + 1
-    cell = matrix.Cell("cifar10", "resnet20", "none", 140, "base", 0)
-    assert matrix.protocol_of(parse(values), cell).training.warmup == 3
+    cell = addresses.Cell("cifar10", "resnet20", "none", 140, "base", 0)
+    assert resolved.protocol_of(parse(values), cell).training.warmup == 3
     values["variants"]["base"] = {"training": {"warmup": 4}}
-    assert matrix.protocol_of(parse(values), cell).training.warmup == 4
+    assert resolved.protocol_of(parse(values), cell).training.warmup == 4
 
 
 @pytest.mark.parametrize(
@@ -289,8 +289,8 @@ def extending(**variants):
 
 def test_a_variant_may_take_back_what_files_do_not_say():
     config = extending(wide={"activation": "gelu"}, plain={"extends": "wide", "activation": "relu"})
-    cells = {name: matrix.Cell("cifar10", "resnet20", "none", 140, name, 0) for name in ("base", "wide", "plain")}
-    found = {name: fingerprint(matrix.protocol_of(config, cell)) for name, cell in cells.items()}
+    cells = {name: addresses.Cell("cifar10", "resnet20", "none", 140, name, 0) for name in ("base", "wide", "plain")}
+    found = {name: fingerprint(resolved.protocol_of(config, cell)) for name, cell in cells.items()}
     assert found["plain"] == found["base"] != found["wide"]
 
 
@@ -300,12 +300,12 @@ def test_a_variant_that_extends_another_changes_what_it_says():
         longer={"extends": "long", "training": {"iterations": 70}, "inputs": "uniform"},
         longest={"extends": "longer", "training": {"iterations": 700}, "distillation": None},
     )
-    cell = matrix.Cell("cifar10", "resnet20", "none", 140, "longest", 0)
-    found = matrix.protocol_of(config, cell)
+    cell = addresses.Cell("cifar10", "resnet20", "none", 140, "longest", 0)
+    found = resolved.protocol_of(config, cell)
     assert (found.training.iterations, found.training.batch, found.inputs) == (700, 8, "uniform")
     same = extending(longest={"training": {"iterations": 700, "batch": 8}, "inputs": "uniform"})
     # one cell whichever way it is written
-    assert fingerprint(matrix.fit_settings(same, cell)) == fingerprint(matrix.fit_settings(config, cell))
+    assert fingerprint(resolved.fit_settings(same, cell)) == fingerprint(resolved.fit_settings(config, cell))
 
 
 @pytest.mark.parametrize(
@@ -504,9 +504,9 @@ def test_a_configuration_that_is_written_and_read_again_says_the_same(tmp_path, 
     )
     (tmp_path / "merged.json").write_text(text_of(config))
     again = read([tmp_path / "merged.json"])
-    cell = matrix.Cell("cifar10", "resnet20", "none", 160, "back", 0)
+    cell = addresses.Cell("cifar10", "resnet20", "none", 160, "back", 0)
     for variant, wanted in (("back", default), ("base", None)):
-        protocols = [matrix.protocol_of(each, dataclasses.replace(cell, variant=variant)) for each in (config, again)]
+        protocols = [resolved.protocol_of(each, dataclasses.replace(cell, variant=variant)) for each in (config, again)]
         assert protocols[0] == protocols[1]
         assert wanted is None or protocols[1].model_dump()[key] == wanted
     assert text_of(again) == text_of(config)

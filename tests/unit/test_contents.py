@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nern import files
+from nern.addresses import OriginalCell
 from nern.config import Config, parse
 from nern.data import contents
 from nern.errors import NernError
-from nern.matrix import OriginalCell
 
 ORIGINAL = OriginalCell("folder", "n", "base")
 FILES = {"train/a/0.png": b"00", "train/a/1.png": b"01", "train/b/x/2.JPG": b"02", "test/a/3.png": b"03"}

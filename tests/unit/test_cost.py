@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nern import config as configuration
+from nern.addresses import Cell
 from nern.cli import main
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import Cell, all_cells, table_cells
+from nern.matrix import all_cells, table_cells
 from nern.method.training import PredictorStep, StepLosses
 from nern.method.workers import Workers
 from nern.report.status import cost

@@ -34,7 +34,7 @@ from nern.data.decoding import decode, pixels
 from nern.data.folders import list_folder
 from nern.data.sources import read_source
 from nern.errors import NernError
-from nern.matrix import DataSettings, data_settings
+from nern.resolved import DataSettings, data_settings
 from nern.seeding import generator
 from nern.settings import Augmentation, FolderImages, ParquetImages, TorchvisionImages
 from nern.stages import prepare_data

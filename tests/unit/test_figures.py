@@ -24,7 +24,7 @@ from nern import files
 from nern.compression import compression_settings
 from nern.config import fingerprint
 from nern.errors import NernError
-from nern.matrix import figure_cells, fit_settings, table_cells
+from nern.matrix import figure_cells, table_cells
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import predictor_of
 from nern.report.figures import (
@@ -44,6 +44,7 @@ from nern.report.figures.style import plain_ticks
 from nern.report.frontier.points import MORE, NUMBERS
 from nern.report.verification import shown
 from nern.report_settings import CellsFigure, EmbeddingFigure, ImportanceFigure, PruningFigure, TableFigure
+from nern.resolved import fit_settings
 from nern.settings import PositionalEmbedding, TableEmbedding
 from nern.stages.importance import mean_activations
 

@@ -8,23 +8,14 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
 
+from nern.addresses import Cell, OriginalCell
 from nern.compression import compression_settings
 from nern.config import Config, fingerprint, parse, read
-from nern.matrix import (
-    COMPUTED_TABLES,
-    Cell,
-    FitSettings,
-    OriginalCell,
-    data_settings,
-    figure_cells,
-    fit_settings,
-    original_of,
-    original_settings,
-    permutation_settings,
-)
+from nern.matrix import COMPUTED_TABLES, figure_cells
 from nern.report import inputs
 from nern.report.comparable import LAMBDA_TABLE
 from nern.report.inputs import figure_fingerprint, table_fingerprint
+from nern.resolved import FitSettings, data_settings, fit_settings, original_of, original_settings, permutation_settings
 from nern.settings import MODES, Protocol, Settings
 
 PUBLISHED = Path(__file__).parents[2] / "tables/published/2026-11-28-cifar100"

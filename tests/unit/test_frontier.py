@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nern import compression
+from nern.addresses import Cell
 from nern.config import read
 from nern.distilling import needs_network, network_steps
 from nern.errors import NernError
-from nern.matrix import Cell, frontier_inputs
+from nern.matrix import frontier_inputs
 from nern.report.frontier.front import on_front, verdicts
 from nern.report.frontier.points import PREDICTOR, WEIGHTS, _data
 from nern.report.frontier.table import distilled

@@ -30,11 +30,13 @@ from three_colors import (
 )
 
 from nern import config as configuration
+from nern.addresses import OriginalCell
 from nern.cli import main
 from nern.init.network import near_chance
 from nern.init.overlay import SHARES, Overlay, sizes_of, variant_of
-from nern.matrix import OriginalCell, check, original_settings, protocol_of, table_cells
+from nern.matrix import check, table_cells
 from nern.method.kernels import KernelLayout
+from nern.resolved import original_settings, protocol_of
 from nern.settings import DigitsImages, Network, PositionalEmbedding, Protocol, TableEmbedding
 from nern.stages import cost
 

@@ -6,11 +6,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nern import matrix
+from nern import addresses, matrix, resolved
+from nern.addresses import Cell, OriginalCell
 from nern.config import fingerprint, parse, read
 from nern.distilling import settings_to_fit_by
 from nern.errors import NernError
-from nern.matrix import Cell, OriginalCell, all_cells, check, fit_settings, original_of, original_settings, table_cells
+from nern.matrix import all_cells, check, table_cells
+from nern.resolved import fit_settings, original_of, original_settings
 from nern.settings import MODES, Original
 
 ROOT = Path(__file__).parents[2]
@@ -202,11 +204,11 @@ def test_a_warm_up_that_leaves_no_distillation_is_refused_where_it_is_fitted(ite
     training = {"iterations": iterations, "losses": losses}
     config = read([ROOT / "config.yaml"], {"variants": {"base": {"training": training}}})
     matrix.check(config)  # a cell that nobody asks for stops no other
-    cell = matrix.Cell("cifar10", "resnet56", "none", 240, "base", 0)
+    cell = addresses.Cell("cifar10", "resnet56", "none", 240, "base", 0)
     if refused:
         with pytest.raises(
             NernError, match=r"training.warmup: 10000, leaves none of 10,000 iterations to alpha and beta"
         ):
             settings_to_fit_by(config, cell)
     else:
-        assert settings_to_fit_by(config, cell) == matrix.fit_settings(config, cell)
+        assert settings_to_fit_by(config, cell) == resolved.fit_settings(config, cell)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from nern import addresses, matrix, resolved
 from nern import config as configuration
-from nern import matrix
 
 ROOT = Path(__file__).parents[2]
 RUNS = sorted((ROOT / "tables/published").glob("*/README.md"))
@@ -114,10 +114,10 @@ def test_what_has_no_file_says_so_and_becomes_no_more():
 
 
 CHOICES = configuration.read_file(ROOT / "workflow/config/choices.yaml")["tasks"]["digits"]["protocol"]["training"]
-BASE = matrix.protocol_of(CONFIG, matrix.Cell("cifar10", "resnet20", "cross-filter", 160, "base", 0))
-LAPTOP = matrix.protocol_of(
+BASE = resolved.protocol_of(CONFIG, addresses.Cell("cifar10", "resnet20", "cross-filter", 160, "base", 0))
+LAPTOP = resolved.protocol_of(
     configuration.read([ROOT / "config.yaml", ROOT / "workflow/config/laptop.yaml"]),
-    matrix.Cell("cifar10-laptop", "resnet20", "cross-filter", 172, "laptop", 0),
+    addresses.Cell("cifar10-laptop", "resnet20", "cross-filter", 172, "laptop", 0),
 )
 SETTINGS = {
     r"([\d,]+) fits over \w+ originals": len(matrix.table_cells(CONFIG, "cifar10")),

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nern.addresses import OriginalCell
 from nern.config import read
-from nern.matrix import OriginalCell, original_settings, table_cells
+from nern.matrix import table_cells
 from nern.report.published import predictor_bytes
+from nern.resolved import original_settings
 from nern.stages.reconstruct import predictor_parameters
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,12 @@ import pytest
 from test_report import write_cell
 
 from nern import config as configuration
+from nern.addresses import Cell
 from nern.config import fingerprint
-from nern.matrix import Cell, fit_settings
 from nern.report import published
 from nern.report.comparable import loss_cells
 from nern.report.tables.summary import summary
+from nern.resolved import fit_settings
 
 ROOT = Path(__file__).parents[2]
 CONFIG = configuration.read([ROOT / "config.yaml"])

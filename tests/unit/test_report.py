@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 from rich.table import Table as RichTable
 
 from nern import files
+from nern.addresses import Cell
 from nern.config import Config, fingerprint, parse, read
 from nern.errors import NernError
 from nern.files import exclusive
-from nern.matrix import Cell, fit_settings, table_cells
+from nern.matrix import table_cells
 from nern.report import published
 from nern.report.cells import collect
 from nern.report.cells import page as cells_page
@@ -40,6 +41,7 @@ from nern.report.status import watch
 from nern.report.tables import comparison, sizes
 from nern.report.tables import write as tables
 from nern.report_settings import Table
+from nern.resolved import fit_settings
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SHA = "0" * 64

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from nern import config as configuration
 from nern import requests
-from nern.matrix import Cell, OriginalCell
+from nern.addresses import Cell, OriginalCell
 
 CONFIG = configuration.read([Path(__file__).parents[2] / "config.yaml"])
 

@@ -6,10 +6,11 @@ import pytest
 from test_report import write_cell
 
 from nern import config as configuration
+from nern.addresses import Cell
 from nern.config import fingerprint
-from nern.matrix import Cell, fit_settings
 from nern.report import published
 from nern.report.tables.summary import NOT_REPRODUCED, NOT_RUN, REPRODUCED, summary
+from nern.resolved import fit_settings
 
 CONFIG = configuration.read([Path(__file__).parents[2] / "config.yaml"])
 CROSS = "cifar10 resnet20 cross-filter h 160, accuracy (%)"

@@ -16,8 +16,8 @@ import safetensors.torch
 import yaml
 from tiny import CELL, ORIGINAL, checkout, digests
 
+from nern import addresses, resolved
 from nern import config as configuration
-from nern import matrix
 from nern.networks.zoo import build
 
 TINY = ["workflow/config/demo.yaml", "tiny.yaml"]
@@ -209,7 +209,7 @@ def test_a_value_that_is_set_to_its_default_is_run_as_it_was_planned(run):
         planned(run, TABLE, overlays=[*TINY, f"{number}.yaml"])
         newest = max((run / ".snakemake/nern").glob("config-*.json"), key=lambda path: path.stat().st_mtime_ns)
         config = configuration.read([newest])
-        seen.append(matrix.protocol_of(config, matrix.Cell.parse(CELL)).training.batch)
+        seen.append(resolved.protocol_of(config, addresses.Cell.parse(CELL)).training.batch)
     assert seen == [9, 256]
 
 

@@ -10,7 +10,7 @@ from tiny import CELL, CONFIG, ORIGINAL, digests, nern
 from nern import config as configuration
 from nern import files
 from nern.data import prepared
-from nern.matrix import data_settings
+from nern.resolved import data_settings
 
 IMAGES = Path("results/digits/images")
 MANIFEST = IMAGES / "data.json"

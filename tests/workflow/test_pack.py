@@ -12,8 +12,8 @@ from tiny import CELL, CONFIG, ORIGINAL, nern
 
 from nern import checkpoint
 from nern import config as configuration
+from nern.addresses import Cell
 from nern.cli import main
-from nern.matrix import Cell
 from nern.method.permutation import overhead_bits
 from nern.networks.cifar_resnet import CifarResNet
 from nern.networks.zoo import build

@@ -12,7 +12,7 @@ from tiny import CELL, CONFIG
 
 from nern import config as configuration
 from nern import files
-from nern.matrix import PROGRESS
+from nern.addresses import PROGRESS
 from nern.report.status import watch
 
 

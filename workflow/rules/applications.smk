@@ -2,7 +2,7 @@
 rule compress_cell:
     input:
         unpack(fitted_inputs),
-        predictions=lambda wildcards: f"{checked(matrix.original_of, cell_of(wildcards)).path}/predictions.safetensors",
+        predictions=lambda wildcards: f"{checked(resolved.original_of, cell_of(wildcards)).path}/predictions.safetensors",
     output:
         f"{CELL}/compression.json",
         f"{CELL}/compressed.safetensors",

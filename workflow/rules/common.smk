@@ -8,7 +8,7 @@ sys.path.insert(0, workflow.basedir)
 
 from snakemake.logging import logger
 
-from nern import compression, matrix, requests, run_log
+from nern import addresses, compression, matrix, requests, resolved, run_log
 from nern.files import write_text
 from nern.config import check_command_line, fingerprint
 from nern.config import read as read_config
@@ -111,7 +111,7 @@ CELL = "results/{task}/{network}/{mode}/h{hidden}/{variant}/seed{seed}"
 
 def cell_of(wildcards):
     """The cell that a rule's wildcards name."""
-    return matrix.Cell(
+    return addresses.Cell(
         wildcards.task,
         wildcards.network,
         wildcards.mode,
@@ -123,7 +123,7 @@ def cell_of(wildcards):
 
 def original_of(wildcards):
     """The original that a rule's wildcards name."""
-    return matrix.OriginalCell(wildcards.task, wildcards.network, wildcards.original)
+    return addresses.OriginalCell(wildcards.task, wildcards.network, wildcards.original)
 
 
 def checked(function, *arguments):
@@ -136,12 +136,12 @@ def checked(function, *arguments):
 
 def images_of(task):
     """The manifest of a task's images."""
-    return f"{matrix.data_path(task)}/data.json"
+    return addresses.manifest_path(task)
 
 
 def fit_inputs(wildcards):
     """The images, the original and the permutation of a cell."""
-    original = checked(matrix.original_of, cell_of(wildcards))
+    original = checked(resolved.original_of, cell_of(wildcards))
     return {
         "images": images_of(wildcards.task),
         "network": f"{original.path}/network.safetensors",

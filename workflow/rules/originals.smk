@@ -4,7 +4,7 @@ rule prepare_data:
         "results/{task}/images/data.json",
     params:
         settings=lambda wildcards: fingerprint(
-            checked(matrix.data_settings, wildcards.task)
+            checked(resolved.data_settings, wildcards.task)
         ),
         sources=lambda wildcards: checked(contents.present_sources, wildcards.task),
         code=code_digest("nern.stages.prepare_data"),
@@ -30,7 +30,7 @@ rule train_original:
     params:
         path=lambda wildcards: original_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
-            checked(matrix.original_settings, original_of(wildcards))
+            checked(resolved.original_settings, original_of(wildcards))
         ),
         weights=lambda wildcards: checked(
             contents.present_weights, original_of(wildcards)
@@ -60,7 +60,7 @@ rule permute:
         path=lambda wildcards: original_of(wildcards).path,
         settings=lambda wildcards: fingerprint(
             checked(
-                matrix.permutation_settings, original_of(wildcards), wildcards.mode
+                resolved.permutation_settings, original_of(wildcards), wildcards.mode
             )
         ),
         made_of=lambda wildcards: made_of(

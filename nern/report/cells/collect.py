@@ -17,12 +17,13 @@ import pandas as pd
 from pydantic import ValidationError
 
 from nern import files
+from nern.addresses import Cell, OriginalCell
 from nern.config import Config
 from nern.config import fingerprint as fingerprint_of
 from nern.errors import NernError
-from nern.matrix import Cell, FitSettings, OriginalCell, fit_settings
 from nern.provenance import then
 from nern.report.cells import sources
+from nern.resolved import FitSettings, fit_settings
 
 DONE, RUNNING, FAILED, OUTDATED, MISSING = "done", "running", "failed", "outdated", "missing"
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from nern.addresses import OriginalCell, manifest_path
 from nern.config import Config
 from nern.data import contents
 from nern.data.splits import SPLITS
-from nern.matrix import OriginalCell, data_path, weights_file
+from nern.resolved import weights_file
 
 
 def changed_weights(config: Config, original: OriginalCell, root: Path) -> str:
@@ -24,7 +25,7 @@ def changed_weights(config: Config, original: OriginalCell, root: Path) -> str:
 
 def changed_images(config: Config, task: str, root: Path) -> str:
     """That images are others than those that were prepared; empty if they are not, or are not there."""
-    recorded = contents.recorded(root / data_path(task) / "data.json", "sources")
+    recorded = contents.recorded(root / manifest_path(task), "sources")
     for split in SPLITS:
         if split in recorded and contents.source(config, task, split) not in (None, recorded[split]):
             return f"the images of tasks.{task}.images.{split} have changed since"

@@ -8,14 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nern import files
+from nern.addresses import Cell
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import Cell, task_of
 from nern.report.cells.collect import DONE, current
 from nern.report.figures import curves, kernels
 from nern.report.figures.style import COLORS, LINES, plain, style
 from nern.report.figures.style import write as write_images
 from nern.report_settings import KernelsFigure
+from nern.resolved import task_of
 
 LOSSES = {"reconstruction": "L_recon", "output": "L_KD", "features": "L_FMD"}
 

@@ -6,12 +6,14 @@ from typing import Any
 import pandas as pd
 
 from nern import files
+from nern.addresses import COMPRESSION
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import COMPRESSION, figure_cells, task_of
+from nern.matrix import figure_cells
 from nern.report.cells.collect import DONE, current
 from nern.report.tables.entries import NAMES
 from nern.report_settings import CellsFigure
+from nern.resolved import task_of
 
 
 def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str]:

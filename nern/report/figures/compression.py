@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from nern.addresses import COMPRESSION, Cell
 from nern.codecs.sparse import Sparse
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import COMPRESSION, Cell
 from nern.report.cells.collect import Digests
 from nern.report.figures.cells import beside, predictor_digests, subject
 from nern.report.figures.style import COLORS, LINES, MARKERS

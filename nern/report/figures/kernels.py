@@ -8,9 +8,9 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from nern.addresses import Cell
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import Cell
 from nern.method.workers import Workers
 from nern.report.figures.cells import subject
 from nern.report_settings import KernelsFigure

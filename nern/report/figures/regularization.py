@@ -3,12 +3,13 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from nern.addresses import Cell
 from nern.config import Config, fingerprint
-from nern.matrix import Cell, original_of, original_settings
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
 from nern.report.tables.entries import NAMES
 from nern.report_settings import TableFigure
+from nern.resolved import original_of, original_settings
 
 
 def frame(config: Config, done: pd.DataFrame) -> pd.DataFrame:

@@ -15,23 +15,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nern import files
+from nern.addresses import COMPRESSION, SECONDS, Cell, OriginalCell
 from nern.compression import compression_phase, compression_points, compression_settings
 from nern.config import Config, fingerprint
 from nern.distilling import network_steps
 from nern.errors import NernError
-from nern.matrix import (
-    COMPRESSION,
-    SECONDS,
-    Cell,
-    OriginalCell,
-    frontier_cells,
-    frontier_originals,
-    original_of,
-    protocol_of,
-)
+from nern.matrix import frontier_cells, frontier_originals
 from nern.report.cells.collect import Digests
 from nern.report.cells.sources import changed_images, changed_weights
 from nern.report.statistics import interval_over_images, mean_confidence_interval
+from nern.resolved import original_of, protocol_of
 
 WEIGHTS, PREDICTOR = "weights", "predictor"
 """What is stored: an original's weights themselves, or a predictor of them."""

@@ -4,15 +4,17 @@ import math
 
 import pandas as pd
 
+from nern.addresses import Cell, OriginalCell
 from nern.compression import compression_phase, compression_points
 from nern.config import Config
-from nern.matrix import Cell, OriginalCell, frontier_cells, frontier_of, original_of, task_of
+from nern.matrix import frontier_cells, frontier_of
 from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.figures.frontier import picture
 from nern.report.frontier.front import KIB, verdicts
 from nern.report.frontier.points import PREDICTOR, WEIGHTS
 from nern.report.tables.entries import NAMES
+from nern.resolved import original_of, task_of
 
 NOTES = [
     Note(

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import torch
 
+from nern.addresses import Cell
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import FRONTIER, Cell, all_cells, frontier_cells, names_of, protocol_of, table_cells
+from nern.matrix import FRONTIER, all_cells, frontier_cells, table_cells
 from nern.method.workers import Workers
 from nern.report import published
 from nern.report.cells.collect import DONE
 from nern.report.documents.document import DASH, Column, Grid, Text
 from nern.report.documents.markdown import pipe_table
 from nern.report.status.matrix import status
+from nern.resolved import names_of, protocol_of
 from nern.stages.cost import fit_seconds, image_shape, untrained
 from nern.stages.runtime import device_name, start_in_pieces
 

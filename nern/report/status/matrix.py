@@ -6,25 +6,16 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from nern.addresses import COMPRESSION, OriginalCell, parse_target
 from nern.config import Config, fingerprint
 from nern.errors import NernError
-from nern.matrix import (
-    COMPRESSION,
-    FRONTIER,
-    OriginalCell,
-    all_cells,
-    figure_cells,
-    figure_names,
-    fit_settings,
-    frontier_inputs,
-    parse_target,
-    table_cells,
-)
+from nern.matrix import FRONTIER, all_cells, figure_cells, figure_names, frontier_inputs, table_cells
 from nern.report.cells import collect
 from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 from nern.report.cells.sources import changed_images, changed_weights
 from nern.report.documents import formats
 from nern.report.frontier.points import compressed
+from nern.resolved import fit_settings
 
 DAMAGED = "damaged"
 ORDER = (DONE, RUNNING, FAILED, OUTDATED, DAMAGED, MISSING)

@@ -7,19 +7,12 @@ from typing import Any
 import pandas as pd
 
 from nern.config import Config
-from nern.matrix import (
-    FRONTIER,
-    all_cells,
-    frontier_cells,
-    names_of,
-    original_of,
-    original_settings,
-    protocol_of,
-)
+from nern.matrix import FRONTIER, all_cells, frontier_cells
 from nern.provenance import multiplies_bfloat16
 from nern.report import published
 from nern.report.documents.document import DASH, Column, Grid, Text
 from nern.report.documents.markdown import pipe_table
+from nern.resolved import names_of, original_of, original_settings, protocol_of
 
 BFLOAT16 = "bfloat16"
 COLUMNS = ("task", "originals", "permutations", "fits", "hours_low", "hours_high")

@@ -15,11 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from nern import files
+from nern.addresses import PROGRESS, OriginalCell, parse_target
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import PROGRESS, OriginalCell, all_cells, original_of, parse_target
+from nern.matrix import all_cells
 from nern.report.documents.document import DASH
 from nern.report.status.matrix import ORDER, status
+from nern.resolved import original_of
 from nern.terminal import say
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from nern.addresses import Cell
 from nern.config import Config
-from nern.matrix import Cell, original_of, original_settings
 from nern.report import partial, published
 from nern.report.cells.collect import DONE, current
 from nern.report.comparable import (
@@ -26,6 +26,7 @@ from nern.report.documents.document import DASH, Column, Document, Grid, Note, T
 from nern.report.published import Published
 from nern.report.statistics import mean_confidence_interval
 from nern.report.tables import losses, sizes
+from nern.resolved import original_of, original_settings
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
 RULES = Note(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nern import files
 from nern.config import Config
-from nern.matrix import FRONTIER, protocol_of, table_cells, table_of, task_of
+from nern.matrix import FRONTIER, table_cells, table_of
 from nern.report import partial
 from nern.report.cells.collect import current, write_csv
 from nern.report.comparable import by_published_protocol, is_papers_network
@@ -22,6 +22,7 @@ from nern.report.frontier.front import points_with_fronts
 from nern.report.inputs import table_inputs
 from nern.report.tables import comparison, details, notes, sizes, summary
 from nern.report.tables.entries import Entries, Entry
+from nern.resolved import protocol_of, task_of
 
 
 def write(config: Config, name: str, root: Path, out: Path) -> None:

@@ -7,9 +7,10 @@ matrix more may have been finished since: that is a remark.
 from collections.abc import Iterator
 from pathlib import Path
 
+from nern.addresses import Cell
 from nern.config import Config
 from nern.errors import NernError
-from nern.matrix import COMPUTED_TABLES, FRONTIER, Cell, all_cells, figure_names, table_cells
+from nern.matrix import COMPUTED_TABLES, FRONTIER, all_cells, figure_names, table_cells
 from nern.report import partial
 from nern.report.cells import collect
 from nern.report.cells import page as cells_page

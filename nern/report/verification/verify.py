@@ -12,27 +12,19 @@ from pathlib import Path
 from torch import Tensor
 
 from nern import checkpoint, files
+from nern.addresses import COMPRESSION, MANIFEST, Cell, OriginalCell, data_path
 from nern.code_digest import code_digest
 from nern.config import Config, fingerprint
 from nern.data.current import listed, manifest_of
 from nern.data.prepared import read_manifest
 from nern.data.splits import SPLITS
 from nern.errors import NernError
-from nern.matrix import (
-    COMPRESSION,
-    Cell,
-    OriginalCell,
-    all_cells,
-    data_path,
-    data_settings,
-    fit_settings,
-    original_of,
-    weights_file,
-)
+from nern.matrix import all_cells
 from nern.report.cells import collect
 from nern.report.frontier.points import compressed
 from nern.report.verification import shown as verify_shown
 from nern.report.verification.findings import Finding
+from nern.resolved import data_settings, fit_settings, original_of, weights_file
 from nern.stages.artifacts import load_original, load_permutation, load_predictions
 from nern.stages.pack import POINTS
 from nern.stages.reconstruct import load_fitted
@@ -60,8 +52,8 @@ def verify(config: Config) -> list[Finding]:
 
 def _images(config: Config, task: str) -> Iterator[Finding]:
     folder = Path(data_path(task))
-    if not (folder / "data.json").exists():
-        yield Finding(f"{folder / 'data.json'}: is missing; run: nern prepare-data {task}", error=False)
+    if not (folder / MANIFEST).exists():
+        yield Finding(f"{folder / MANIFEST}: is missing; run: nern prepare-data {task}", error=False)
         return
     try:
         manifest = read_manifest(folder, data_settings(config, task))
