@@ -45,6 +45,8 @@ AUGMENTATIONS = {
     "cifar100": Augmentation(padding=4, flip=True),
     "imagenet": Augmentation(flip=True),
 }
+NORMALIZATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+"""ImageNet's mean and standard deviation, with CIFAR, too (METHOD)."""
 ORIGINALS = {
     "cifar10": Original(),
     "cifar100": Original(epochs=300),
@@ -113,7 +115,8 @@ def _protocol(config: Config, cell: Cell) -> bool:
 def _original(config: Config, cell: Cell, regularized: bool) -> bool:
     if not is_papers_network(config, cell.task, cell.network):
         return False
-    if task_of(config, cell.task).augmentation != AUGMENTATIONS[cell.task]:
+    task = task_of(config, cell.task)
+    if task.augmentation != AUGMENTATIONS[cell.task] or (task.mean, task.std) != NORMALIZATION:
         return False
     recipe, theirs = recipe_of(config, cell.task, cell.network, original_of(config, cell).name), ORIGINALS[cell.task]
     if recipe.weights is not None or theirs.weights is not None:

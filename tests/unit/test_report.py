@@ -158,8 +158,8 @@ TASK: dict[str, Any] = {
     "title": "CIFAR-10",
     "classes": 10,
     "images": {"source": "torchvision", "dataset": "CIFAR10"},
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.5, 0.5, 0.5],
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
     "augmentation": {"padding": 4, "flip": True},
     "networks": {"resnet20": NETWORK, "resnet56": NETWORK | {"depth": 56, "protocol": DEEP}},
 }
@@ -813,6 +813,7 @@ class TestPublished:
             ({"original": {"epochs": 2, "milestones": [1]}}, False),
             ({"originals": {"base": {"smoothness": 1e-5}}}, False),
             ({"tasks": {"cifar10": {"augmentation": {"flip": False}}}}, False),
+            ({"tasks": {"cifar10": {"std": [0.2, 0.2, 0.2]}}}, False),
             ({"tasks": {"cifar10": {"classes": 9}}}, False),
             ({"tasks": {"cifar10": {"images": FOLDER}}}, False),  # of 224 pixels
             ({"tasks": {"cifar10": {"images": FOLDER | {"size": 32, "resize": 32}}}}, True),
