@@ -179,6 +179,11 @@ def _of_all(named: Named) -> str:
     return digest.hexdigest()
 
 
+def file_size(path: bytes) -> int:
+    """In bytes; NernError if the file is not there."""
+    return _stat(path).st_size
+
+
 def _stat(path: bytes) -> os.stat_result:
     try:
         return os.stat(path)  # noqa: PTH116 - a Path a file would cost ImageNet 6 s

@@ -9,16 +9,18 @@ import numpy as np
 import torch
 
 from nern.config import expand
-from nern.data.contents import SUFFIXES, class_files
+from nern.data.contents import SUFFIXES, class_files, file_size
 from nern.data.cropping import center_crop
 from nern.data.decoding import Pixels, check_channels, decode, pixels
-from nern.data.splits import SPLITS, Split, Splits
+from nern.data.splits import SPLITS, Split, Splits, check_apart, digest
 from nern.errors import NernError
 from nern.provenance import cores
 from nern.settings import FolderImages
 
 _MEMORY = 8 * 2**30
 """Bytes of pixels above which a folder is not read into memory."""
+_SAMPLE = 200
+"""How many test images are looked for among the training images, where none are decoded."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,21 @@ def _check_apart(found: dict[Split, Listing], where: str) -> None:
                     f"{where}.{split}: {path} is read already, as {theirs[1]} of {where}.{theirs[0]}; give each class "
                     "and each split images of its own: no network is tested on training images"
                 )
+
+
+def check_files_apart(found: dict[Split, Listing], where: str) -> None:
+    """`check_apart` by the content of files that are not decoded: a sample of the test images, evenly spread.
+
+    Raises:
+        NernError: more than a tenth of it are copies of training images, or a file cannot be read.
+    """
+    training, test = found["train"], found["test"]
+    sample = [test.path(index) for index in range(0, len(test), max(1, len(test) // _SAMPLE))]
+    sizes = {file_size(os.fsencode(path)) for path in sample}
+    root = os.fsencode(training.root)  # a Path a file would cost ImageNet seconds
+    alike = [file for file in training.files.tolist() if file_size(root + b"/" + file) in sizes]
+    contents = {digest(read_bytes(training.root / os.fsdecode(file))) for file in alike}
+    check_apart(contents, (digest(read_bytes(path)) for path in sample), where)
 
 
 def read_bytes(path: Path) -> bytes:

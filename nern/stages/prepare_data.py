@@ -11,9 +11,9 @@ from nern.addresses import data_path
 from nern.config import Config
 from nern.data import contents, prepared
 from nern.data.decoding import check_channels
-from nern.data.folders import list_splits
+from nern.data.folders import check_files_apart, list_splits
 from nern.data.sources import class_names, read_source
-from nern.data.splits import SPLITS, Split
+from nern.data.splits import SPLITS, Split, check_apart, image_digests
 from nern.errors import NernError
 from nern.resolved import DataSettings, data_settings, task_of
 from nern.settings import FolderImages
@@ -41,6 +41,7 @@ def run(config: Config, task: str) -> None:
             _list(found.images, folder, settings, sources, where)
         else:
             splits = read_source(found.images, where, settings.channels, settings.classes)
+            check_apart(set(image_digests(splits["train"][0])), image_digests(splits["test"][0]), where)
             log.info("%s: writing %s", task, folder)
             prepared.write(folder, splits, settings, class_names(found.images, where), sources)
     manifest = prepared.read_manifest(folder)
@@ -70,6 +71,7 @@ def _list(images: FolderImages, folder: Path, settings: DataSettings, sources: d
     """Write the manifest of images that are decoded where they lie."""
     check_channels(settings.channels, where)
     listings = list_splits(images, where, settings.classes)
+    check_files_apart(listings, where)
     counts = {split: len(listing) for split, listing in listings.items()}
     shape = (settings.channels, images.size, images.size)
     names = listings["train"].classes

@@ -1,5 +1,6 @@
 """Data: sources against what was written, augmentation against a loop over images, batches against epochs."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -329,6 +330,13 @@ def make_folders(root: Path, sizes=((40, 30), (30, 44), (33, 33)), classes=("b",
                 image.save(root / split / name / f"{number}.{kind}")
 
 
+def picture(path: Path, seed: int) -> None:
+    """A picture of its own for each seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(256, size=(24, 24, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
 def folder_images(**changes) -> dict:
     return {"source": "folder", "train": "train", "test": "test", "size": 16, "resize": 20, "workers": 0} | changes
 
@@ -394,6 +402,30 @@ class TestFolders:
         with pytest.raises(NernError, match=sentence):
             prepare_data.run(config(folder_images(test=test, streaming=streaming), classes=3), "t")
         assert not Path("results/t/images/data.json").exists()
+
+    @pytest.mark.parametrize("streaming", [False, True])
+    @pytest.mark.parametrize("copy", [shutil.copy, os.link, lambda a, b: b.symlink_to(a.resolve())])
+    @pytest.mark.parametrize(("shared", "refused"), [(1, False), (2, False), (3, True), (20, True)])
+    def test_test_images_under_other_names_that_are_training_images_are_counted(
+        self, streaming, copy, shared, refused, caplog
+    ):
+        for split, first in (("train", 0), ("test", 1000)):
+            for number in range(20):
+                picture(Path(split, "ab"[number % 2], f"{number}.png"), first + number)
+        for number in range(shared):
+            ours = Path("test", "ab"[number % 2], f"{number}.png")
+            ours.unlink()
+            copy(Path("train", "ab"[number % 2], f"{number}.png"), ours.with_name(f"other {number}.png"))
+        said = rf"tasks\.t\.images\.test: {shared} of 20 test images are training images, too"
+        with pytest.raises(NernError, match=said) if refused else contextlib.nullcontext():
+            prepare_data.run(config(folder_images(streaming=streaming), classes=2), "t")
+        assert Path("results/t/images/data.json").exists() != refused
+        assert refused or re.search(said, caplog.text)
+
+    def test_images_of_which_none_is_shared_pass_without_a_word(self, caplog):
+        make_folders(Path())
+        prepare_data.run(config(folder_images(), classes=3), "t")
+        assert "training images, too" not in caplog.text
 
 
 def relinked(folder, target):
