@@ -656,6 +656,18 @@ class TestTable:
             *("91.50 ± 2.05", "4", "—", "—"),
         ]
 
+    def test_networks_with_protocols_of_their_own_are_told_apart(self, tmp_path: Path) -> None:
+        """The note said of both what is true of the last one."""
+        muon = NETWORK | {"protocol": {"training": {"optimizer": {"name": "muon"}}}}
+        networks = {"resnet20": muon, "resnet56": NETWORK | {"depth": 56}}
+        table = TABLE.model_copy(update={"sizes": {"resnet20": [160], "resnet56": [280]}})
+        config = configuration(tasks={"cifar10": TASK | {"networks": networks}}, tables={"t": table.model_dump()})
+        for cell in table_cells(config, "t"):
+            write_cell(tmp_path, cell, iterations=70_000 if cell.network == "resnet20" else 90_000)
+        text = render(tables.build(config, "t", collect.collect(table_cells(config, "t"), tmp_path)))[".md"]
+        by_muon = "base of resnet20 (70,000 iterations; by Muon: not the paper's optimizer)"
+        assert f"- **Protocol**: {by_muon}, base of resnet56 (90,000 iterations). Fitted on" in text
+
     def test_columns_with_originals_of_their_own_show_them(self, tmp_path: Path) -> None:
         table = TABLE.model_copy(
             update={"variants": ["base", "decoupled"], "columns": "variant", "smoothing": ["cross-filter"]}

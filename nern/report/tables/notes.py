@@ -84,7 +84,7 @@ def general(
     entries: Entries,
     code: Code,
     task: Task,
-    protocols: Mapping[str, Protocol],
+    protocols: Mapping[tuple[str, str], Protocol],
     papers: Collection[str],
 ) -> list[Note]:
     """The notes that concern the whole table.
@@ -94,7 +94,7 @@ def general(
         entries: the same, by row and column group.
         code: the versions that its cells come from.
         task: its data.
-        protocols: of its variants.
+        protocols: by network and variant.
         papers: those of its networks that are the paper's.
     """
     done = frame[frame["status"] == DONE]
@@ -133,14 +133,20 @@ def _data(done: pd.DataFrame, task: Task) -> Note:
     return Note("Data", f"{task.title}, {counts} test images" + (f" ({task.note})." if task.note else "."))
 
 
-def _protocol(done: pd.DataFrame, protocols: Mapping[str, Protocol]) -> Note:
+def _protocol(done: pd.DataFrame, protocols: Mapping[tuple[str, str], Protocol]) -> Note:
+    """How each variant is fitted: of each network for itself, where its networks have protocols of their own."""
     variants: dict[str, list[str]] = {}
-    for variant, part in done.groupby("variant", sort=False):
-        iterations = sorted({int(n) for n in part["iterations"]})
-        facts = [f"{' or '.join(f'{n:,}' for n in iterations)} iterations", beyond(protocols[str(variant)])]
-        variants.setdefault("; ".join(filter(None, facts)), []).append(str(variant))
-    parts = [f"{formats.listed(names)} ({facts})" for facts, names in variants.items()]
-    return Note("Protocol", f"{', '.join(parts)}. Fitted on {'; '.join(_distinct(done['fit_device']))}.")
+    for variant, fits in done.groupby("variant", sort=False):
+        facts: dict[str, list[str]] = {}
+        for network, part in fits.groupby("network", sort=False):
+            iterations = " or ".join(f"{n:,}" for n in sorted({int(n) for n in part["iterations"]}))
+            parts = [f"{iterations} iterations", beyond(protocols[str(network), str(variant)])]
+            facts.setdefault("; ".join(filter(None, parts)), []).append(str(network))
+        for text, networks in facts.items():
+            name = f"{variant} of {' and '.join(networks)}" if len(facts) > 1 else str(variant)
+            variants.setdefault(text, []).append(name)
+    texts = [f"{formats.listed(names)} ({facts})" for facts, names in variants.items()]
+    return Note("Protocol", f"{', '.join(texts)}. Fitted on {'; '.join(_distinct(done['fit_device']))}.")
 
 
 def _published(done: pd.DataFrame, entries: Entries, papers: Collection[str]) -> Note:

@@ -71,7 +71,7 @@ def build(config: Config, name: str, frame: pd.DataFrame) -> Document:
     """
     table = table_of(config, name)
     fits = {(cell.network, cell.variant): cell for cell in table_cells(config, name)}
-    protocols = {cell.variant: protocol_of(config, cell) for cell in fits.values()}
+    protocols = {names: protocol_of(config, cell) for names, cell in fits.items()}
     comparable = [names for names, cell in fits.items() if by_published_protocol(config, cell)]
     entries, code, marks = Entries(frame, table, comparable), notes.Code(frame), Marks()
     columns, rows = _Headline(entries, code, marks).grid()
