@@ -586,6 +586,8 @@ class TestTable:
         header = line_of(text, "Network")
         assert header[4:] == split("Original (%)|base (%)|n|published|difference|decoupled (%)|n")
         assert "decoupled against base" in text
+        text = markdown_of(frame_of(tmp_path, table), table.model_copy(update={"labels": {"base": "the paper's"}}))
+        assert "- **Protocol**: the paper's (70,000 iterations), decoupled (70,000" in text
 
     def test_a_protocol_that_is_not_the_papers_says_so(self, tmp_path: Path) -> None:
         table = TABLE.model_copy(update={"variants": ["decoupled"]})
@@ -595,7 +597,10 @@ class TestTable:
         muon, learned = {"training": {"optimizer": {"name": "muon"}}}, {"embedding": {"kind": "table"}}
         for changes, sentence in (
             (muon, "by Muon: not the paper's optimizer"),
+            ({"training": {"optimizer": {"adabelief": True}}}, "by RangerAdaBelief: not the paper's optimizer"),
             (learned, "a learned vector for each index: not the paper's embedding"),
+            ({"embedding": {"normalized": True}}, "normalized coordinates: not the paper's embedding"),
+            ({"embedding": {"base": 1.1}}, "40 levels of base 1.1: not the code's embedding"),
             ({"activation": "gelu"}, "GELU between the predictor's layers: not the paper's ReLU"),
             ({"precision": "bfloat16"}, "networks in bfloat16: not the paper's precision"),
             (muon | learned, "by Muon: not the paper's optimizer; a learned vector for each index: not the paper's"),

@@ -10,7 +10,7 @@ from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING, 
 from nern.report.documents import formats
 from nern.report.documents.document import Note
 from nern.report.tables.entries import Entries, Entry
-from nern.settings import Protocol, Task
+from nern.settings import PositionalEmbedding, Protocol, Task
 
 INSIDE = "The published value lies inside the interval."
 
@@ -26,8 +26,16 @@ def beyond(protocol: Protocol) -> str:
         reasons.append(f"{phases}: not the paper's protocol")
     elif first.optimizer.name != "ranger":
         reasons.append(f"by {first.optimizer.name.capitalize()}: not the paper's optimizer")
+    elif first.optimizer.adabelief:
+        reasons.append("by RangerAdaBelief: not the paper's optimizer")
     if protocol.embedding.kind != "positional":
         reasons.append("a learned vector for each index: not the paper's embedding")
+    elif protocol.embedding.normalized:
+        reasons.append("normalized coordinates: not the paper's embedding")
+    elif protocol.embedding != PositionalEmbedding():
+        reasons.append(
+            f"{protocol.embedding.levels} levels of base {protocol.embedding.base:g}: not the code's embedding"
+        )
     if protocol.activation != "relu":
         reasons.append(f"{protocol.activation.upper()} between the predictor's layers: not the paper's ReLU")
     passes = {"networks": protocol.precision, "the predictor": protocol.predictor_precision}
@@ -107,7 +115,7 @@ def general(
     return [
         *rules,
         _data(done, task),
-        _protocol(done, protocols),
+        _protocol(done, protocols, entries.names["variant"]),
         _published(done, entries, papers),
         Note(
             "Sizes",
@@ -133,7 +141,7 @@ def _data(done: pd.DataFrame, task: Task) -> Note:
     return Note("Data", f"{task.title}, {counts} test images" + (f" ({task.note})." if task.note else "."))
 
 
-def _protocol(done: pd.DataFrame, protocols: Mapping[tuple[str, str], Protocol]) -> Note:
+def _protocol(done: pd.DataFrame, protocols: Mapping[tuple[str, str], Protocol], labels: Mapping[str, str]) -> Note:
     """How each variant is fitted: of each network for itself, where its networks have protocols of their own."""
     variants: dict[str, list[str]] = {}
     for variant, fits in done.groupby("variant", sort=False):
@@ -143,8 +151,8 @@ def _protocol(done: pd.DataFrame, protocols: Mapping[tuple[str, str], Protocol])
             parts = [f"{iterations} iterations", beyond(protocols[str(network), str(variant)])]
             facts.setdefault("; ".join(filter(None, parts)), []).append(str(network))
         for text, networks in facts.items():
-            name = f"{variant} of {' and '.join(networks)}" if len(facts) > 1 else str(variant)
-            variants.setdefault(text, []).append(name)
+            of = f" of {' and '.join(networks)}" if len(facts) > 1 else ""
+            variants.setdefault(text, []).append(labels.get(str(variant), str(variant)) + of)
     texts = [f"{formats.listed(names)} ({facts})" for facts, names in variants.items()]
     return Note("Protocol", f"{', '.join(texts)}. Fitted on {'; '.join(_distinct(done['fit_device']))}.")
 
