@@ -284,6 +284,20 @@ class TestCollect:
         assert frame["message"][2] == "learned another original than most cells here"
         assert frame["accuracy"].isna().tolist() == [False, False, True, False]
 
+    def test_cells_of_different_images_have_no_mean(self, tmp_path: Path) -> None:
+        """As gathered from two machines that prepared other test images, and imported one original."""
+        network = {"results/cifar10/resnet20/originals/base/network.safetensors": SHA}
+        for cell in cells_of(TABLE):
+            images = {"results/cifar10/images/data.json": ("e" if cell.seed == 2 else "0") * 64}
+            few = {"test_images": 509, "accuracy": 10.0} if cell.seed == 2 else {}
+            write_cell(tmp_path, cell, inputs=network | images, **few)
+        frame = collect.collect(cells_of(TABLE), tmp_path)
+        assert list(frame["status"]) == ["done", "done", "outdated", "done"] * 4
+        assert frame["message"][2] == "is of other images than most cells here"
+        text = markdown_of(frame)
+        assert "CIFAR-10, 10,000 test images" in text and "seed 2 outdated (is of other images" in text
+        assert line_of(text, "resnet20", "1.03", "160")[5:7] == ["91.33 ± 3.79 (a)", "3"]
+
     def test_weights_that_were_imported_and_have_changed_count_no_more(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from nern import files
-from nern.addresses import Cell, OriginalCell
+from nern.addresses import Cell, OriginalCell, manifest_path
 from nern.config import Config
 from nern.config import fingerprint as fingerprint_of
 from nern.errors import NernError
@@ -114,21 +114,27 @@ def outdated(row: dict[str, Any], reason: str) -> dict[str, Any]:
 
 
 def of_one_original(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each original's cells those that learned the same network, that of most of them; the others are outdated.
+    """Of each original's cells those of the same network and the same images, those of most of them.
 
-    Cells that were gathered from machines which trained an original each have no mean.
+    The others are outdated: cells that were gathered from machines which trained an original each, or prepared other
+    images, have no mean.
     """
-    learned: dict[tuple[str, ...], Counter[str]] = {}
-    for each in rows:
-        if each["status"] == DONE and each["original_sha256"]:
-            learned.setdefault(_original_of(each), Counter())[each["original_sha256"]] += 1
-    most = {key: counts.most_common(1)[0][0] for key, counts in learned.items()}
-    found = []
-    for each in rows:
-        sha = each.get("original_sha256")
-        other = bool(sha) and sha != most.get(_original_of(each), sha)
-        found.append(outdated(each, "learned another original than most cells here" if other else ""))
-    return found
+    for digest, reason in _SHARED.items():
+        found: dict[tuple[str, ...], Counter[str]] = {}
+        for each in rows:
+            if each["status"] == DONE and each[digest]:
+                found.setdefault(_original_of(each), Counter())[each[digest]] += 1
+        most = {key: counts.most_common(1)[0][0] for key, counts in found.items()}
+        others = [bool(sha := each.get(digest)) and sha != most.get(_original_of(each), sha) for each in rows]
+        rows = [outdated(each, reason if other else "") for each, other in zip(rows, others, strict=True)]
+    return rows
+
+
+_SHARED = {
+    "original_sha256": "learned another original than most cells here",
+    "images_sha256": "is of other images than most cells here",
+}
+"""What cells of one original share: digests, and why those of another one do not count."""
 
 
 def _original_of(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -312,6 +318,7 @@ def _checked(metrics: Mapping[str, Any], path: Path, cell: Cell) -> dict[str, An
         | {key: _line(values[key]) for key in TEXTS}
         | {key: ", ".join(f"{name} {value}" for name, value in sorted(metrics[key].items())) for key in MAPPINGS}
         | {"original_sha256": metrics["inputs"].get(f"{original.path}/network.safetensors", "")}
+        | {"images_sha256": metrics["inputs"].get(manifest_path(cell.task), "")}
     )
 
 
