@@ -793,6 +793,12 @@ ORIGINALS = {
 
 
 class TestPublished:
+    def test_a_published_checkpoint_was_selected_on_the_test_images(self, tmp_path: Path) -> None:
+        """Beside the last iterates of fits here that is not the same thing."""
+        said = "Their code keeps the checkpoint that is best on the test images, which flatters it"
+        assert said in markdown_of(frame_of(tmp_path, TABLE))
+        assert said not in markdown_of(frame_of(tmp_path, TABLE, test_images=509))
+
     def test_accuracies_are_methods_and_no_others(self) -> None:
         found = {(p.task, p.network, p.smoothing, p.hidden): p.low for p in published.figures() if p.kind == "accuracy"}
         assert found == PUBLISHED

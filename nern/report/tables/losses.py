@@ -20,7 +20,8 @@ NOTE = Note(
     "the original's accuracy minus the reconstructed network's, in points; the original is the protocol's own here and "
     "the publication's there. Here: the mean over n seeds ± the half-width of its 95 % t-interval, of the largest "
     "predictor of a protocol that takes no more bytes than the published one (32 bits a number, no permutation), on "
-    "all of the paper's test images. Changed: called as a published protocol, with settings of its own. Second-hand: "
+    "all of the paper's test images, at the last iterate; the authors' code keeps the checkpoint that is best on them. "
+    "Changed: called as a published protocol, with settings of its own. Second-hand: "
     "the source itself was not at hand.",
 )
 COLUMNS = {"what": False, "KiB": True, "published": True, "protocol": False, "order": False, "h": True}

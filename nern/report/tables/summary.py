@@ -34,7 +34,8 @@ RULES = Note(
     "an accuracy counts as reproduced if the published value lies in the 95 % t-interval over at least two seeds; an "
     "original's, of which there is one, if it differs by at most 0.5 points; a range if the values lie in it, rounded "
     "as it is; the best λ if the mean accuracy is highest there. Not run: there are no fits by the paper's protocol on "
-    "the paper's data; for the best λ, not the same seeds of every factor, the published one among them.",
+    "the paper's data; for the best λ, not the same seeds of every factor, the published one among them. Here each fit "
+    "counts with its last iterate; the authors' code keeps the checkpoint that is best on the test images.",
 )
 ORIGINAL_TOLERANCE = 0.5
 
