@@ -70,6 +70,19 @@ def test_each_point_of_a_frontier_says_what_it_is_in_the_svg():
             assert worth in text and size == pytest.approx(point["bytes"] / 1024, abs=0.5)
 
 
+def test_a_frontier_shows_what_beats_the_original_and_says_how_much_it_does_not_show():
+    points = pd.read_csv(ROOT / "tables/published/2026-11-25-frontier/frontier_cifar10_exact.csv")
+    original = points["original_accuracy"].iloc[0]
+    points.loc[0, "accuracy"], points.loc[1, "accuracy"] = original + 6, original - 31
+    worst, far = (points["accuracy"] < original - 30).sum(), (points["divergence"] > 10).sum()
+    figure = frontier.draw(points, "")
+    assert figure.axes[0].get_ylim()[1] > original + 6
+    said = f"{worst} accuracies more than 30 points below the original's and {far} divergences above 10"
+    assert worst and far and figure.get_supxlabel().endswith(f"at the foot\nnot shown: {said}")
+    seen = frontier.draw(points[(points["accuracy"] > 70) & (points["divergence"] < 10)], "")
+    assert seen.get_supxlabel().endswith("at the foot")
+
+
 def test_a_frontier_of_nothing_is_no_figure_but_a_sentence(tmp_path):
     with pytest.raises(NernError, match="nothing of it is compressed; run: snakemake figures/frontier_cifar10"):
         write.write(CONFIG, "frontier_cifar10", tmp_path, tmp_path)

@@ -17,6 +17,8 @@ DIVERGENCES = 1e-3, 10.0
 nothing is left of the network: such points would squeeze the others."""
 LEAST_ACCURACY = 30
 """Points below the original's accuracy that the axis shows at most: worse ways would squeeze the others."""
+ABOVE = 1.5, 0.5
+"""Points above the original's accuracy, and above the best one, that the axis shows at least."""
 
 
 def picture(data: pd.DataFrame, title: str) -> str:
@@ -46,7 +48,7 @@ def draw(data: pd.DataFrame, title: str) -> Figure:
     images = " or ".join(f"{int(count):,}" for count in dict.fromkeys(done["test_images"]))
     figure.supxlabel(
         f"{images} test images; means over seeds, bars: 95 % t-intervals where several; wide gray: the front; "
-        f"divergences below {DIVERGENCES[0]:g} at the foot",
+        f"divergences below {DIVERGENCES[0]:g} at the foot{_unseen(done)}",
         fontsize=7,
     )
     return figure
@@ -62,6 +64,15 @@ def _method(row: pd.Series) -> str:
     return f"predictor, {order}, {row['variant']}: {coded}"
 
 
+def _unseen(done: pd.DataFrame) -> str:
+    """How many points lie beyond the axes, if any do."""
+    worst = int((done["accuracy"] < done["original_accuracy"] - LEAST_ACCURACY).sum())
+    texts = [f"{worst} accuracies more than {LEAST_ACCURACY} points below the original's"] * bool(worst)
+    far = int((done["divergence"] > DIVERGENCES[1]).sum())
+    texts += [f"{far} divergences above {DIVERGENCES[1]:g}"] * bool(far)
+    return f"\nnot shown: {' and '.join(texts)}" if texts else ""
+
+
 def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> None:
     axes.set_xscale("log")
     plain_ticks(axes.xaxis)
@@ -71,7 +82,7 @@ def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> 
         axes.set_ylim(low / 1.3, high)
     else:
         original = float(data["original_accuracy"].iloc[0])
-        low, high = max(original - LEAST_ACCURACY, 0), original + 1.5
+        low, high = max(original - LEAST_ACCURACY, 0), max(original + ABOVE[0], data["accuracy"].max() + ABOVE[1])
         axes.axhline(original, color="#000000", linewidth=0.8, label="original")
         axes.set_ylim(low, high)
     shown = data.assign(divergence=data["divergence"].clip(lower=DIVERGENCES[0]))
