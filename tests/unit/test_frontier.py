@@ -72,7 +72,7 @@ def test_the_verdict_names_the_fewest_bytes_within_the_margin() -> None:
     # 70 KiB is less than any weights take
     assert second == (
         "resnet20: of its 2 stored predictors 1 diverge less than all stored weights of no more bytes (70.0 KiB; "
-        "h 48 (table, no permutation), float32)."
+        "h 48 (table, no permutation), float32), 1 of them where no weights take so few."
     )
 
 
@@ -110,6 +110,9 @@ def test_predictors_lie_below_on_or_above_the_line_through_the_best_weights() ->
     *_, last = verdicts(pd.DataFrame(rows), 0.5)
     assert "of the 5 predictors that no other predictor beats 2 below it (31.9 KiB to 63.9 KiB), " in last
     assert "1 level with it (32.0 KiB), 1 above it (48.0 KiB), 1 where there are no weights (8.0 KiB). Level" in last
+    assert last.endswith("Level: the interval over seeds holds the line; 1 of one seed have no interval.")
+    *_, last = verdicts(pd.DataFrame([row for row in rows if row["codec"] != "one seed"]), 0.5)
+    assert last.endswith("Level: the interval over seeds holds the line.")
 
 
 @pytest.mark.parametrize(

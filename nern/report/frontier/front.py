@@ -84,13 +84,18 @@ def _where(network: str, sides: dict[str, pd.DataFrame]) -> str:
         return f"{network}: {count} each is beaten by stored weights of no more bytes and no more divergence."
     span = _span([row["bytes"] for row in wins])
     best = describe(min(wins, key=lambda row: row["divergence"]))
-    return f"{network}: {count} {len(wins)} diverge less than all stored weights of no more bytes ({span}; {best})."
+    alone = sum(row["bytes"] < weights["bytes"].min() for row in wins)
+    unopposed = f", {alone} of them where no weights take so few" if alone else ""
+    return (
+        f"{network}: {count} {len(wins)} diverge less than all stored weights of no more bytes ({span}; {best})"
+        f"{unopposed}."
+    )
 
 
 def _beside_the_line(network: str, sides: dict[str, pd.DataFrame]) -> str:
     """Where the best predictors lie beside what weights of as many bytes might have, were there any."""
     weights, predictors = (_undominated(sides[side]) for side in (WEIGHTS, PREDICTOR))
-    low, high = weights["bytes"].min(), weights["bytes"].max()
+    low, high, single = weights["bytes"].min(), weights["bytes"].max(), 0
     lies: dict[str, list[float]] = {
         "below it": [],
         "level with it": [],
@@ -102,12 +107,15 @@ def _beside_the_line(network: str, sides: dict[str, pd.DataFrame]) -> str:
         # logarithms round, and there is none of 0
         reach = (0.0 if math.isnan(half_width) else half_width) + 1e-9 * line + np.finfo(float).tiny
         side = 1 + (row["divergence"] - reach > line) - (row["divergence"] + reach < line)
-        lies[list(lies)[side if low <= row["bytes"] <= high else -1]].append(row["bytes"])
+        beside = low <= row["bytes"] <= high
+        lies[list(lies)[side if beside else -1]].append(row["bytes"])
+        single += beside and math.isnan(half_width)
+    without = f"; {single} of one seed have no interval" if single else ""
     parts = [f"{len(sizes)} {where} ({_span(sizes)})" for where, sizes in lies.items() if sizes]
     return (
         f"{network}, beside a line through the divergences of the weights that no other weights beat (logarithmic, in "
         f"bytes too): of the {len(predictors)} predictors that no other predictor beats {', '.join(parts)}. Level: the "
-        "interval over seeds holds the line."
+        f"interval over seeds holds the line{without}."
     )
 
 
