@@ -17,7 +17,7 @@ from nern.errors import NernError
 from nern.matrix import frontier_inputs
 from nern.report.frontier.front import on_front, verdicts
 from nern.report.frontier.points import PREDICTOR, WEIGHTS, _data
-from nern.report.frontier.table import distilled
+from nern.report.frontier.table import distilled, document
 from nern.report.status import matrix as status
 from nern.settings import Losses, Phase, Protocol
 
@@ -165,6 +165,13 @@ def test_a_table_says_by_what_each_side_was_distilled() -> None:
     }
     undistilled = small.model_copy(update={"compression": small.compression.model_copy(update=neither)})
     assert distilled(undistilled, "frontier_cifar10_exact") == "nothing was distilled while it was coded."
+
+
+def test_a_table_says_that_its_verdict_is_a_selection_on_the_test_images() -> None:
+    points = pd.read_csv(ROOT / "tables/published/2026-11-25-frontier/frontier_cifar10_exact.csv")
+    config = read([ROOT / "config.yaml", ROOT / "workflow/config/frontier.yaml"])
+    notes = {note.label: note.text for note in document(config, "frontier_cifar10_exact", points).grids[0].notes}
+    assert "Verdict" in notes and "which flatters those that are picked" in notes["Selection"]
 
 
 @pytest.mark.parametrize(
