@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from test_report import write_cell
 from torch import nn
@@ -40,7 +41,7 @@ from nern.report.figures import (
     tradeoff,
     write,
 )
-from nern.report.figures.style import plain_ticks
+from nern.report.figures.style import plain_ticks, style
 from nern.report.frontier.points import MORE, NUMBERS
 from nern.report.verification import shown
 from nern.report_settings import CellsFigure, EmbeddingFigure, ImportanceFigure, PruningFigure, TableFigure
@@ -492,6 +493,25 @@ def test_the_tradeoff_has_a_line_for_each_original(tmp_path):
     }
     assert lines == {"resnet20": [91.0, 90.0], "resnet56": [93.0]}
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["original", "no permutation", "in-filter"]
+
+
+@pytest.mark.parametrize("title", ["t", "a long title " * 12])
+def test_what_stands_above_and_below_a_figure_is_all_on_it(tmp_path, title):
+    """A device that did not fit was cut off."""
+    devices = "CPU (Intel(R) Xeon(R) Processor @ 2.60GHz); CPU (AMD EPYC 9B14 96-Core Processor); NVIDIA H200"
+    rows = [{"network": "n", "method": m, "devices": devices, "seconds": 9.0, "measure": "lost"} for m in "ab"]
+    data = pd.DataFrame([row | {"n": 4, "mean": 1.0, "half_width": 0.1} for row in rows])
+    with style():
+        figures = [cost.draw(data, TableFigure(title=title, table="t"), "data; 4 of 4 fits, 3,620 iterations")]
+        lines = curves_of({"a": 100}, ["reconstruction"])
+        figures.append(curves.draw(lines, TableFigure(title=title, table="t"), f"{devices} " * 2))
+        embeddings = CONFIG.figures.embedding_similarity.model_copy(update={"title": title})
+        figures.append(similarity.draw(similarity.frame(embeddings), embeddings))
+        for figure in figures:
+            FigureCanvasAgg(figure).draw()
+            texts = [*figure.texts, *(axes.title for axes in figure.axes)]
+            boxes = [text.get_window_extent() for text in texts if text.get_text()]
+            assert boxes and all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
 
 
 @pytest.mark.parametrize("title", ["costs $5 and $6", r"$\frac$ & \$", "a\n\nb\x07", "½ 数 <b>", "_x_ ^2^ {y}"])

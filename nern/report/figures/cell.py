@@ -50,6 +50,7 @@ def write(config: Config, cell: Cell, root: Path) -> str:
             f"{cell.path}\n{metrics['accuracy']:.2f} % (original {metrics['original_accuracy']:.2f} %) "
             f"on {metrics['test_images']:,} images: {plain(task_of(config, cell.task).title)}",
             fontsize=9,
+            wrap=True,
         )
         write_images(figure, folder, "plot")
     return f"{folder}/plot.svg and .png"

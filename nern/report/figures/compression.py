@@ -62,10 +62,10 @@ def draw(data: pd.DataFrame, settings: PruningFigure, note: str) -> Figure:
     percent = 100 * data["sparsity"]
     above.errorbar(percent, data["accuracy"], yerr=data["half_width"], capsize=3, color=COLORS[0], marker=MARKERS[0])
     above.set_ylabel("test accuracy (%)")
-    above.set_title(f"{settings.title}: {subject(settings)}")
+    above.set_title(f"{settings.title}: {subject(settings)}", wrap=True)
     below.plot(percent, data["bytes"] / KIB, color=COLORS[1], linestyle=LINES[1], marker=MARKERS[1])
     below.set_ylabel("stored predictor (KiB)")
     below.set_ylim(bottom=0)
     below.set_xlabel("weights set to zero (%)")
-    figure.supxlabel(f"{note}; bars: 95 % t-intervals over seeds", fontsize=7)
+    figure.supxlabel(f"{note}; bars: 95 % t-intervals over seeds", fontsize=7, wrap=True)
     return figure

@@ -88,8 +88,8 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
     if max(lengths) > UNEQUAL * min(lengths):
         every[-1].set_xscale("log")
     every[-1].set_xlabel("iteration")
-    every[0].set_title(settings.title)
+    every[0].set_title(settings.title, wrap=True)
     handles, texts = every[-1].get_legend_handles_labels()
     figure.legend(handles, texts, fontsize=8, loc="outside right center")
-    figure.supxlabel(f"{note}; bands: 95 % t-intervals over seeds", fontsize=7)
+    figure.supxlabel(f"{note}; bands: 95 % t-intervals over seeds", fontsize=7, wrap=True)
     return figure

@@ -44,12 +44,13 @@ def draw(data: pd.DataFrame, title: str) -> Figure:
     legends = [axes.get_legend_handles_labels() for axes in figure.axes]
     handles = {text: handle for each in legends for handle, text in zip(*each, strict=True)}
     figure.legend(handles.values(), handles.keys(), fontsize=8, loc="outside right center")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, wrap=True)
     images = " or ".join(f"{int(count):,}" for count in dict.fromkeys(done["test_images"]))
     figure.supxlabel(
         f"{images} test images; means over seeds, bars: 95 % t-intervals where several; wide gray: the front; "
         f"divergences below {DIVERGENCES[0]:g} at the foot{_unseen(done)}",
         fontsize=7,
+        wrap=True,
     )
     return figure
 

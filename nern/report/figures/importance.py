@@ -52,6 +52,6 @@ def draw(data: pd.DataFrame, settings: ImportanceFigure, note: str) -> Figure:
         axes.set_xlabel("filter")
         axes.grid(visible=False, axis="x")
     panels[0].set_ylabel("mean |activation|")
-    figure.suptitle(f"{settings.title}: {settings.layer} of {subject(settings)}", fontsize=10)
-    figure.supxlabel(f"{note}; dashed: mean of the group", fontsize=7)
+    figure.suptitle(f"{settings.title}: {settings.layer} of {subject(settings)}", fontsize=10, wrap=True)
+    figure.supxlabel(f"{note}; dashed: mean of the group", fontsize=7, wrap=True)
     return figure

@@ -38,8 +38,8 @@ def draw(data: pd.DataFrame, settings: KernelsFigure, note: str) -> Figure:
     """Two squares."""
     figure = Figure(figsize=(7, 3.9))
     squares(figure, figure.subplots(1, 2, gridspec_kw={"wspace": 0.12}), data, settings.side)
-    figure.suptitle(f"{settings.title}: {subject(settings)}", fontsize=10)
-    figure.supxlabel(note, fontsize=7)
+    figure.suptitle(f"{settings.title}: {subject(settings)}", fontsize=10, wrap=True)
+    figure.supxlabel(note, fontsize=7, wrap=True)
     return figure
 
 

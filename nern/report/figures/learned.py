@@ -43,6 +43,6 @@ def draw(data: pd.DataFrame, settings: FitFigure, note: str) -> Figure:
             line.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(axis)
     figure.colorbar(image, ax=list(panels), shrink=0.8, label="cosine similarity")
-    figure.suptitle(f"{settings.title}: {subject(settings)}", fontsize=10)
-    figure.supxlabel(note, fontsize=7)
+    figure.suptitle(f"{settings.title}: {subject(settings)}", fontsize=10, wrap=True)
+    figure.supxlabel(note, fontsize=7, wrap=True)
     return figure

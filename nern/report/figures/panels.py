@@ -69,8 +69,8 @@ def draw(
             axes.set_ylabel(meaning)
     handles, texts = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, texts, fontsize=8, loc="outside right center")
-    figure.suptitle(title, fontsize=10)
-    figure.supxlabel(note, fontsize=7)
+    figure.suptitle(title, fontsize=10, wrap=True)
+    figure.supxlabel(note, fontsize=7, wrap=True)
     return figure
 
 

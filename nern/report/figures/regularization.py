@@ -65,7 +65,7 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
     axes.set_xticks(range(len(factors)), [f"{factor:g}" for factor in factors])
     axes.set_xlabel("λ")
     axes.set_ylabel("test accuracy (%)")
-    axes.set_title(settings.title)
+    axes.set_title(settings.title, wrap=True)
     axes.legend(loc="best")
-    figure.supxlabel(f"{note}; bars: 95 % t-intervals over seeds", fontsize=7)
+    figure.supxlabel(f"{note}; bars: 95 % t-intervals over seeds", fontsize=7, wrap=True)
     return figure

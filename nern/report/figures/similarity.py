@@ -33,6 +33,6 @@ def draw(data: pd.DataFrame, settings: EmbeddingFigure) -> Figure:
     axes.axvline(settings.reference, color="#888888", linewidth=0.8)
     axes.set_xlabel("index c of the coordinate (0, 0, c)")
     axes.set_ylabel("cosine similarity")
-    axes.set_title(settings.title)
+    axes.set_title(settings.title, wrap=True)
     figure.legend(loc="outside right center")
     return figure
