@@ -17,7 +17,7 @@ from nern.resolved import task_of
 
 
 def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str]:
-    """The long frame of a figure's cells that are done, and a line that says how many those are.
+    """The long frame of a figure's cells that are done, and a line that says how many those are, and on what.
 
     Raises:
         NernError: none is done.
@@ -28,9 +28,11 @@ def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str
     if done.empty:
         raise NernError(f"figures.{name}: none of its {len(cells)} fits is done; run: snakemake figures/{name}.svg")
     data = task_of(config, cells[0].task).title
-    note = f"{data}; {len(done)} of {len(cells)} fits"
-    iterations = sorted({int(count) for count in done["iterations"]})
-    return done, f"{note}, {' or '.join(f'{count:,}' for count in iterations)} iterations"
+    images, iterations = (
+        " or ".join(f"{count:,}" for count in sorted({int(count) for count in done[column]}))
+        for column in ("test_images", "iterations")
+    )
+    return done, f"{data}, {images} test images; {len(done)} of {len(cells)} fits, {iterations} iterations"
 
 
 def subject(settings: CellsFigure) -> str:
