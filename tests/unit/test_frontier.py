@@ -1,5 +1,7 @@
 """The frontier's front, by brute force, and its verdict, by hand."""
 
+import base64
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nern import compression
+from nern import compression, files
 from nern.addresses import Cell
-from nern.config import read
+from nern.config import fingerprint, read
 from nern.distilling import needs_network, network_steps
 from nern.errors import NernError
-from nern.matrix import frontier_inputs
+from nern.matrix import frontier_inputs, frontier_originals
 from nern.report.frontier.front import on_front, verdicts
-from nern.report.frontier.points import PREDICTOR, WEIGHTS, _data
+from nern.report.frontier.points import MORE, NUMBERS, PREDICTOR, WEIGHTS, _data
 from nern.report.frontier.table import distilled, document
 from nern.report.status import matrix as status
 from nern.settings import Losses, Phase, Protocol
@@ -204,6 +206,31 @@ def test_a_frontier_is_made_of_what_was_measured_and_of_the_seconds_that_it_took
     assert len(inputs) == 2 * measured and len({path.parent for path in inputs}) == measured
     assert {path.name for path in inputs} == {"compression.json", "compress.json"}
     assert status.frontiers(config, tmp_path)["frontier_cifar100"] == ["missing"] * measured
+
+
+def test_what_was_compressed_of_weights_that_have_changed_is_outdated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frontier leaves it out; nern status called it done."""
+    monkeypatch.chdir(tmp_path)
+    changes = {
+        "tasks": {"cifar10": {"networks": {"resnet20": {"original": {"weights": str(tmp_path / "w.pt")}}}}},
+        "compression": {side: {"codecs": ["float32"], "distilled": []} for side in ("original", "predictor")},
+        "frontiers": {"cifar10": {"sizes": {"resnet20": [140]}}},
+    }
+    config = read([ROOT / "config.yaml"], changes)
+    original = frontier_originals(config, "frontier_cifar10")[0]
+    folder = tmp_path / original.path
+    folder.mkdir(parents=True)
+    files.write_json(folder / "metrics.json", {"inputs": {"weights": hashlib.sha256(b"one").hexdigest()}})
+    point = dict.fromkeys([*NUMBERS, *MORE], 0) | {"codec": "float32", "hits": base64.b64encode(b"\0").decode()}
+    record = {"path": original.path, "inputs": {}, "points": [point], "learnable_parameters": 1, "test_images": 8}
+    record |= {"fingerprint": fingerprint(compression.compression_settings(config, original))}
+    files.write_json(folder / "compression.json", record)
+    files.write_json(folder / "compress.json", {"seconds": {"float32": 1.0}})
+    for content, wanted in ((b"one", "done"), (b"other", "outdated")):
+        (tmp_path / "w.pt").write_bytes(content)
+        assert status.frontiers(config, tmp_path)["frontier_cifar10"][0] == wanted
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from nern.addresses import COMPRESSION, OriginalCell, parse_target
+from nern.addresses import COMPRESSION, Cell, OriginalCell, parse_target
 from nern.config import Config, fingerprint
 from nern.errors import NernError
 from nern.matrix import FRONTIER, all_cells, figure_cells, figure_names, frontier_inputs, table_cells
@@ -15,7 +15,7 @@ from nern.report.cells.collect import DONE, FAILED, MISSING, OUTDATED, RUNNING
 from nern.report.cells.sources import changed_images, changed_weights
 from nern.report.documents import formats
 from nern.report.frontier.points import compressed
-from nern.resolved import fit_settings
+from nern.resolved import fit_settings, original_of
 
 DAMAGED = "damaged"
 ORDER = (DONE, RUNNING, FAILED, OUTDATED, DAMAGED, MISSING)
@@ -40,7 +40,7 @@ def status(config: Config, root: Path) -> pd.DataFrame:
             row = collect.row(cell, digests, fingerprint(settings))
             original = OriginalCell(cell.task, cell.network, settings.protocol.original)
             if original not in changed:
-                changed[original] = changed_weights(config, original, root) or changed_images(config, cell.task, root)
+                changed[original] = _changed(config, original, root)
             row = collect.outdated(row, changed[original])
         except NernError as error:
             row = collect.names_of(cell) | {"status": DAMAGED, "message": str(error)}
@@ -68,16 +68,27 @@ def frontiers(config: Config, root: Path) -> dict[str, list[str]]:
     """
     names, digests = [f"{FRONTIER}{name}" for name in config.frontiers], collect.Digests(root)
     measured = {name: [p for p in frontier_inputs(config, name) if Path(p).name == COMPRESSION] for name in names}
-    return {name: [_compressed(config, path, digests) for path in paths] for name, paths in measured.items()}
+    changed: dict[OriginalCell, str] = {}
+    return {name: [_compressed(config, path, digests, changed) for path in paths] for name, paths in measured.items()}
 
 
-def _compressed(config: Config, path: str, digests: collect.Digests) -> str:
+def _compressed(config: Config, path: str, digests: collect.Digests, changed: dict[OriginalCell, str]) -> str:
+    """The state of one compression; `changed` has the originals whose weights or images were looked at."""
     if not (digests.root / path).exists():
         return MISSING
+    target = parse_target(str(Path(path).parent))
+    original = original_of(config, target) if isinstance(target, Cell) else target
     try:
-        return DONE if compressed(config, parse_target(str(Path(path).parent)), digests) else OUTDATED
+        if original not in changed:
+            changed[original] = _changed(config, original, digests.root)
+        return DONE if not changed[original] and compressed(config, target, digests) else OUTDATED
     except NernError:
         return DAMAGED
+
+
+def _changed(config: Config, original: OriginalCell, root: Path) -> str:
+    """Why nothing counts that was made of an original: its weights or images are others; empty if they are not."""
+    return changed_weights(config, original, root) or changed_images(config, original.task, root)
 
 
 def render_frontiers(states: dict[str, list[str]]) -> str:
