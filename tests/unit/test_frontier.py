@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from nern.distilling import needs_network, network_steps
 from nern.errors import NernError
 from nern.matrix import frontier_inputs, frontier_originals
 from nern.report.frontier.front import on_front, verdicts
-from nern.report.frontier.points import MORE, NUMBERS, PREDICTOR, WEIGHTS, _data
+from nern.report.frontier.points import MORE, NUMBERS, PREDICTOR, WEIGHTS, Compressed, _data, _values
 from nern.report.frontier.table import distilled, document
 from nern.report.status import matrix as status
 from nern.settings import Losses, Phase, Protocol
@@ -231,6 +232,21 @@ def test_what_was_compressed_of_weights_that_have_changed_is_outdated(
     for content, wanted in ((b"one", "done"), (b"other", "outdated")):
         (tmp_path / "w.pt").write_bytes(content)
         assert status.frontiers(config, tmp_path)["frontier_cifar10"][0] == wanted
+
+
+@given(st.permutations(range(30)), st.permutations(range(30)))
+def test_equal_losses_of_three_seeds_are_equal_numbers(one: list[int], other: list[int]) -> None:
+    """In floats sums of thirds differ by the order of the images, and of two ways that lose as much both were best."""
+
+    def lost(order: list[int]) -> float:
+        hits = [np.isin(order, few) for few in ([0], [0, 1], [0, 1, 2, 3, 4, 5, 6])]
+        flags = [base64.b64encode(np.packbits(right)).decode() for right in [*hits, np.ones(30, dtype=bool)]]
+        point = dict.fromkeys([*NUMBERS, *MORE], 0.0) | {"codec": "a"}
+        record = {"original_hits": flags[3], "test_images": 30, "learnable_parameters": 1, "original_accuracy": 100.0}
+        done = [Compressed(record | {"points": [point | {"hits": each}]}, {"a": 1.0}) for each in flags[:3]]
+        return float(_values("a", done)["lost"])
+
+    assert lost(one) == lost(other) == 100 * (80 / 3) / 30  # by hand: 10 of 90 hits are left
 
 
 @pytest.mark.parametrize(

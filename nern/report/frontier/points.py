@@ -121,8 +121,10 @@ def _values(name: str, done: list[Compressed]) -> dict[str, Any]:
     for key in ("accuracy", "agreement", "divergence"):
         values[f"{key}_half_width"] = mean_confidence_interval([point[key] for point in points])[1]
     record = done[0].record
-    differences = np.mean([each.differences(name) for each in done], axis=0)
-    won, half_width = interval_over_images(differences.sum(), np.square(differences).sum(), record["test_images"])
+    # whole numbers until the last: of thirds two equal losses would differ by roundings, and both be on the front
+    differences, n = np.sum([each.differences(name) for each in done], axis=0, dtype=np.int64), len(done)
+    sums = int(differences.sum()) / n, int(np.square(differences).sum()) / n**2
+    won, half_width = interval_over_images(*sums, record["test_images"])
     return values | {
         "lost": -won,
         "lost_half_width": half_width,
