@@ -15,7 +15,7 @@ EXACT_UP_TO = 20
 DRAWS = 100_000
 """Sign patterns drawn beyond that: the standard error of a p of 0.05 is then 0.0007."""
 ROUNDING = 1e-9
-"""Two sums that differ by less, relative to the sum of the absolute differences, count as equal."""
+"""Two numbers that differ by less, relative to their size (sums: to the sum of the absolute terms), count as equal."""
 
 
 def mean_confidence_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
@@ -46,6 +46,11 @@ def mean_confidence_interval(values: Sequence[float], confidence: float = 0.95) 
         return float(sample[0]), math.nan
     quantile = float(stats.t.ppf((1 + confidence) / 2, df=n - 1))
     return float(sample.mean()), quantile * float(sample.std(ddof=1)) / math.sqrt(n)
+
+
+def holds(mean: float, half_width: float, value: float) -> bool:
+    """Whether an interval holds a value, its ends included, whatever the mean's rounding; none (NaN) holds nothing."""
+    return abs(mean - value) <= half_width + ROUNDING * abs(value)
 
 
 def interval_over_images(total: float, squares: float, images: int, confidence: float = 0.95) -> tuple[float, float]:

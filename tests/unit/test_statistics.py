@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nern.report import statistics
-from nern.report.statistics import interval_over_images, mean_confidence_interval, paired_comparison
+from nern.report.statistics import holds, interval_over_images, mean_confidence_interval, paired_comparison
 
 VALUES = st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3))
 
@@ -41,6 +41,13 @@ def test_one_value_has_no_interval_and_none_no_mean() -> None:
     assert mean == 91.5
     assert math.isnan(half_width)
     assert all(map(math.isnan, mean_confidence_interval([])))
+
+
+def test_an_interval_holds_its_ends_and_none_holds_nothing() -> None:
+    mean, half_width = mean_confidence_interval([92.47999999999999] * 2)
+    assert half_width == 0 and holds(mean, half_width, 92.48) and not holds(mean, half_width, 92.49)
+    assert holds(1.0, 0.25, 1.25) and holds(1.0, 0.25, 0.75) and not holds(1.0, 0.25, 1.2500001)
+    assert not holds(1.0, math.nan, 1.0) and not holds(math.nan, math.nan, 1.0)
 
 
 @pytest.mark.parametrize("values", [[1.0, math.nan], [math.inf, 2.0]])

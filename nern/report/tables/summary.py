@@ -24,7 +24,7 @@ from nern.report.comparable import (
 from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.published import Published
-from nern.report.statistics import mean_confidence_interval
+from nern.report.statistics import ROUNDING, holds, mean_confidence_interval
 from nern.report.tables import losses, sizes
 from nern.resolved import original_of, original_settings
 
@@ -33,9 +33,9 @@ RULES = Note(
     "Rule",
     "an accuracy counts as reproduced if the published value lies in the 95 % t-interval over at least two seeds; an "
     "original's, of which there is one, if it differs by at most 0.5 points; a range if the values lie in it, rounded "
-    "as it is; the best λ if the mean accuracy is highest there. Not run: there are no fits by the paper's protocol on "
-    "the paper's data; for the best λ, not the same seeds of every factor, the published one among them. Here each fit "
-    "counts with its last iterate; the authors' code keeps the checkpoint that is best on the test images.",
+    "as it is; the best λ if the mean accuracy is highest there alone. Not run: there are no fits by the paper's "
+    "protocol on the paper's data; for the best λ, not the same seeds of every factor, the published one among them. "
+    "Each fit counts with its last iterate; the authors' code keeps the checkpoint that is best on the test images.",
 )
 ORIGINAL_TOLERANCE = 0.5
 
@@ -118,7 +118,7 @@ def _accuracy(figure: Published, done: pd.DataFrame) -> dict[str, str]:
     what = f"{_name(figure)} {figure.smoothing} h {figure.hidden}, accuracy (%)"
     if part.empty:
         return _row(what, f"{figure.low:.2f}", DASH, 0, DASH, NOT_RUN, figure.source)
-    verdict = REPRODUCED if len(part) > 1 and abs(mean - figure.low) <= half_width else NOT_REPRODUCED
+    verdict = REPRODUCED if len(part) > 1 and holds(mean, half_width, figure.low) else NOT_REPRODUCED
     difference = formats.signed(mean - figure.low)
     return _row(
         what, f"{figure.low:.2f}", formats.interval(mean, half_width), len(part), difference, verdict, figure.source
@@ -168,6 +168,9 @@ def _best_lambda(config: Config, figure: Published, done: pd.DataFrame) -> dict[
     even = (part.groupby("seed")["variant"].nunique() == len(wanted)).all()
     if len(wanted) < 2 or set(tried) != wanted or not even or figure.low not in tried.values():
         return _row(what, f"{figure.low:g}", DASH, 0, DASH, NOT_RUN, figure.source)
-    best = tried[str(part.groupby("variant", sort=False)["accuracy"].mean().idxmax())]
-    verdict = REPRODUCED if best == figure.low else NOT_REPRODUCED
-    return _row(what, f"{figure.low:g}", f"{best:g}", len(part), DASH, verdict, figure.source)
+    means = part.groupby("variant", sort=False)["accuracy"].mean()
+    best = sorted({tried[str(name)] for name in means[means >= means.max() * (1 - ROUNDING)].index})
+    verdict = REPRODUCED if best == [figure.low] else NOT_REPRODUCED
+    return _row(
+        what, f"{figure.low:g}", " / ".join(f"{each:g}" for each in best), len(part), DASH, verdict, figure.source
+    )

@@ -20,6 +20,7 @@ from nern.report.documents.render import render
 from nern.report.frontier import table as frontier
 from nern.report.frontier.front import points_with_fronts
 from nern.report.inputs import table_inputs
+from nern.report.statistics import holds
 from nern.report.tables import comparison, details, notes, sizes, summary
 from nern.report.tables.entries import Entries, Entry
 from nern.resolved import protocol_of, task_of
@@ -147,6 +148,6 @@ class _Headline:
             texts += [Text(DASH), Text(DASH)]
         elif entry.published is not None:
             difference = mean - entry.published
-            inside = (self.marks.mark(notes.INSIDE),) if abs(difference) <= half_width else ()
+            inside = (self.marks.mark(notes.INSIDE),) if holds(mean, half_width, entry.published) else ()
             texts += [Text(f"{entry.published:.2f}"), Text(formats.signed(difference), inside)]
         return texts
