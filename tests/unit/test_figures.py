@@ -265,6 +265,24 @@ def test_curves_are_means_and_intervals_over_seeds(tmp_path):
     assert data[data["variant"] == "output-only"]["label"].unique().tolist() == ["L_KD"]
 
 
+def test_curves_of_the_texts_form_of_the_loss_are_in_the_axis_unit(tmp_path):
+    """‖W − Ŵ‖₂ / |W| is √|W| times smaller than the RMSE: 1,000 times of the million weights here."""
+    losses = {"losses": {"form": "text"}}
+    changes = {"variants": {"base": {"training": losses, "distillation": losses | {"losses": {"form": "rmse"}}}}}
+    config = configuration.read([ROOT / "config.yaml"], changes)
+
+    def beside(cell):
+        return {"history.csv": f"{HISTORY}10,training,0.1,0.0002,,,\n20,distillation,0.1,0.1,,,\n"}
+
+    put_cells(tmp_path, "loss_curves", beside, config)
+    done, _ = cells.done_cells(config, "loss_curves", tmp_path)
+    done = done.assign(learnable_bytes=4_000_000)
+    data = curves.frame(config, config.figures.loss_curves, done, tmp_path)
+    means = data.set_index(["variant", "iteration"])["mean"]
+    assert means["base", 10] == pytest.approx(0.2) and means["base", 20] == 0.1
+    assert means["output-only", 10] == 0.0002
+
+
 def small(figure):
     """Two networks, two sizes of one of them and two orders; two seeds of each."""
     table = {"title": "T", "task": "cifar10", "sizes": {"resnet20": [8, 9], "resnet56": [8]}}

@@ -1,12 +1,16 @@
 """Figure 4: training curves of the loss ablation, mean and 95 % band over seeds."""
 
 import io
+import math
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from nern import files
+from nern.addresses import Cell
 from nern.config import Config
 from nern.errors import NernError
 from nern.matrix import table_of
@@ -14,10 +18,12 @@ from nern.report.figures import panels
 from nern.report.figures.style import COLORS, LINES, plain
 from nern.report.statistics import mean_confidence_interval
 from nern.report_settings import TableFigure
+from nern.resolved import protocol_of
 
 MEASURES = {"test_accuracy": "test accuracy (%)", "reconstruction": "L_recon (weight RMSE)"}
 GROUP = ("network", "smoothing", "hidden", "variant")
 """What the fits of one curve share: they differ by the seed alone."""
+FLOAT_BYTES = 4
 UNEQUAL = 5
 """Fits that are so many times as long as others get a logarithmic axis: a linear one would hide the short ones."""
 
@@ -31,7 +37,7 @@ def frame(config: Config, settings: TableFigure, done: pd.DataFrame, root: Path)
     rows = []
     for label, cells in panels.groups(done, "variant", GROUP[:-1], labels):
         names = cells.iloc[0][list(GROUP)].to_dict() | {"label": label}
-        histories = pd.concat([history(root / cell / "history.csv") for cell in cells["cell"]])
+        histories = pd.concat([_in_rmse(config, fit, root) for fit in cells.to_dict("records")])
         for measure in MEASURES:
             for iteration, values in histories.groupby("iteration")[measure]:
                 present = values.dropna().tolist()
@@ -45,6 +51,17 @@ def frame(config: Config, settings: TableFigure, done: pd.DataFrame, root: Path)
             "set protocol.evaluate_every, or remove the figure"
         )
     return pd.DataFrame(rows)
+
+
+def _in_rmse(config: Config, fit: dict[Hashable, Any], root: Path) -> pd.DataFrame:
+    """A fit's history, with L_recon as the RMSE of the weights where the text's form was minimized, ‖W − Ŵ‖₂ / |W|."""
+    found = history(root / fit["cell"] / "history.csv")
+    protocol = protocol_of(config, Cell.parse(fit["cell"]))
+    for phase, of in (("training", protocol.training), ("distillation", protocol.distillation)):
+        if of is not None and of.losses.form == "text":
+            rows = found["phase"] == phase
+            found.loc[rows, "reconstruction"] *= math.sqrt(fit["learnable_bytes"] / FLOAT_BYTES)
+    return found
 
 
 def history(path: Path) -> pd.DataFrame:
