@@ -376,9 +376,21 @@ def test_a_line_of_regularization_is_of_one_network_size_and_order_and_says_whic
     assert [drawn[f"original, {network}"] for network in originals] == [[91.0], [93.0]]
 
 
+def test_a_line_of_regularization_is_of_one_protocol(tmp_path):
+    """Two variants of one factor were one line, which went straight down from one to the other."""
+    table = {"sizes": {"resnet56": [240]}, "variants": ["base", "decoupled", "smooth-1e-6"]}
+    config = configuration.read([ROOT / "config.yaml"], {"tables": {"smoothness_regularization": table}})
+    for cell in table_cells(config, "smoothness_regularization"):
+        accuracy = {"base": 92.0, "decoupled": 85.0, "smooth-1e-6": 93.0}[cell.variant]
+        write_cell(tmp_path, cell, fingerprint=fingerprint(fit_settings(config, cell)), accuracy=accuracy)
+    _, figure = write.build(config, "smoothness_regularization", tmp_path)
+    drawn = {bar.get_label(): list(bar.lines[0].get_ydata()) for bar in figure.axes[0].containers}
+    assert drawn == {"resnet56, h = 240, base": [92.0, 93.0], "resnet56, h = 240, decoupled": [85.0]}
+
+
 def test_any_number_of_lines_of_regularization_can_be_drawn_and_told_apart():
-    rows = [["n", "none", h, 0.0, 90.0, 2, 80.0, 1.0, ""] for h in range(1, 51)]
-    columns = ["network", "smoothing", "hidden", "lambda", "original", "n", "accuracy", "half_width"]
+    rows = [["n", "none", h, "base", 0.0, 90.0, 2, 80.0, 1.0, ""] for h in range(1, 51)]
+    columns = ["network", "smoothing", "hidden", "protocol", "lambda", "original", "n", "accuracy", "half_width"]
     data = pd.DataFrame(rows, columns=[*columns, "original_fingerprint"])
     axes = regularization.draw(data, TableFigure(title="", table="t"), "").axes[0]
     lines = [bar.lines[0] for bar in axes.containers]

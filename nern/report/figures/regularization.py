@@ -9,22 +9,25 @@ from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
 from nern.report.tables.entries import NAMES
 from nern.report_settings import TableFigure
-from nern.resolved import original_of, original_settings
+from nern.resolved import original_of, original_settings, protocol_of
 
 
 def frame(config: Config, done: pd.DataFrame) -> pd.DataFrame:
-    """Columns network, smoothing, hidden, lambda, original, n, accuracy, half_width, original_fingerprint.
+    """Columns network, smoothing, hidden, protocol, lambda, original, n, accuracy, half_width, original_fingerprint.
 
-    Accuracies are in per cent.
+    Accuracies are in per cent. Variants that learn other originals by one protocol have the name of the first of them.
     """
     rows = []
-    for (network, smoothing, hidden, _), part in done.groupby(
+    protocols: dict[tuple[str, str], str] = {}
+    for (network, smoothing, hidden, variant), part in done.groupby(
         ["network", "smoothing", "hidden", "variant"], sort=False
     ):
         cell = Cell.parse(part["cell"].iloc[0])
         original = original_settings(config, original_of(config, cell))
         mean, half_width = mean_confidence_interval(part["accuracy"].tolist())
+        alike = fingerprint(protocol_of(config, cell).model_copy(update={"original": ""}))
         row = {"network": network, "smoothing": smoothing, "hidden": hidden}
+        row["protocol"] = protocols.setdefault((str(network), alike), str(variant))
         row |= {"lambda": original.recipe.smoothness, "original": part["original_accuracy"].iloc[0], "n": len(part)}
         row |= {"accuracy": mean, "half_width": half_width, "original_fingerprint": fingerprint(original)}
         rows.append(row)
@@ -48,8 +51,11 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
             marker="x",
             label=f"original, {network}" if "network" in several else "original",
         )
-    groups = data.groupby(["network", "smoothing", "hidden"], sort=False)
-    for number, ((network, smoothing, hidden), part) in enumerate(groups):
+    names = ["network", "smoothing", "hidden"]
+    protocols = (data.groupby(names)["protocol"].nunique() > 1).any()
+    for number, ((network, smoothing, hidden, protocol), part) in enumerate(
+        data.groupby([*names, "protocol"], sort=False)
+    ):
         part = part.sort_values("lambda")
         order = f", {NAMES.get(str(smoothing), smoothing)}" if "smoothing" in several else ""
         axes.errorbar(
@@ -60,7 +66,7 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
             color=COLORS[number % len(COLORS)],
             linestyle=LINES[(number + 1) % len(LINES)],
             marker=MARKERS[number % len(MARKERS)],
-            label=f"{network}{order}, h = {hidden}",
+            label=f"{network}{order}, h = {hidden}" + (f", {protocol}" if protocols else ""),
         )
     axes.set_xticks(range(len(factors)), [f"{factor:g}" for factor in factors])
     axes.set_xlabel("λ")
