@@ -158,6 +158,15 @@ def test_compression_is_the_mean_over_seeds(tmp_path):
     assert note.endswith(", 10,000 test images; 4 of 4 fits, 70,000 iterations")
 
 
+def test_a_line_of_pruned_predictors_is_of_values_of_as_many_bits():
+    rows = [[0.5, 8, 4, 80.0, 1.0, 100], [0.5, 32, 4, 90.0, 1.0, 400], [0.7, 32, 4, 85.0, 1.0, 300]]
+    data = pd.DataFrame(rows, columns=["sparsity", "bits", "n", "accuracy", "half_width", "bytes"])
+    figure = compression.draw(data, CONFIG.figures.meta_compression, "")
+    drawn = {bar.get_label(): list(bar.lines[0].get_ydata()) for bar in figure.axes[0].containers}
+    assert drawn == {"values in 8 bits": [80.0], "values in 32 bits": [90.0, 85.0]}
+    assert [line.get_label() for line in figure.axes[1].lines] == list(drawn)
+
+
 def test_a_file_of_another_predictor_is_refused(tmp_path):
     settings = CONFIG.figures.meta_compression
     put_cells(tmp_path, "meta_compression", lambda cell: compression_of(cell, []))
@@ -333,9 +342,9 @@ def test_a_figure_of_some_fits_names_their_variant(tmp_path):
     settings = {"title": "Pruned", "task": "cifar10", "network": "resnet20", "hidden": 8, "variant": "decoupled"}
     figure = CellsFigure.model_validate(settings | {"smoothing": "none"})
     assert cells.subject(figure) == "resnet20, no permutation, h = 8, decoupled"
-    data = pd.DataFrame([{"sparsity": 0.1, "n": 4, "accuracy": 90.0, "half_width": 1.0, "bytes": 100.0}])
+    row = {"sparsity": 0.1, "bits": 32, "n": 4, "accuracy": 90.0, "half_width": 1.0, "bytes": 100.0}
     pruned = PruningFigure.model_validate(settings | {"codecs": ["pruned-10"]})
-    assert "cross-filter, h = 8, decoupled" in compression.draw(data, pruned, "").axes[0].get_title()
+    assert "cross-filter, h = 8, decoupled" in compression.draw(pd.DataFrame([row]), pruned, "").axes[0].get_title()
 
 
 def test_a_history_that_its_fit_did_not_write_is_refused(tmp_path):

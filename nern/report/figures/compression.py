@@ -21,7 +21,7 @@ KIB = 1024
 
 
 def frame(config: Config, settings: PruningFigure, done: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Columns sparsity, n, accuracy and half_width (per cent), bytes of the coded predictor (mean over seeds).
+    """Columns sparsity, bits (of a value), n, accuracy and half_width (per cent), bytes of the coded predictor (mean).
 
     Raises:
         NernError: a codec of the figure was not measured, or by other settings.
@@ -39,9 +39,10 @@ def frame(config: Config, settings: PruningFigure, done: pd.DataFrame, root: Pat
                 f"figures.meta_compression: {name} was not measured; add it to compression.predictor.codecs"
             )
         mean, half_width = mean_confidence_interval([point["accuracy"] for point in points])
-        row = {"sparsity": codec.sparsity, "n": len(points), "accuracy": mean, "half_width": half_width}
+        row = {"sparsity": codec.sparsity, "bits": codec.bits, "n": len(points)}
+        row |= {"accuracy": mean, "half_width": half_width}
         rows.append(row | {"bytes": sum(point["coded_bytes"] for point in points) / len(points)})
-    return pd.DataFrame(rows).sort_values("sparsity", ignore_index=True)
+    return pd.DataFrame(rows).sort_values(["sparsity", "bits"], ignore_index=True)
 
 
 def _points(config: Config, cell: str, predictor_sha256: str, digests: Digests) -> list[dict[str, Any]]:
@@ -56,16 +57,20 @@ def _points(config: Config, cell: str, predictor_sha256: str, digests: Digests) 
 
 
 def draw(data: pd.DataFrame, settings: PruningFigure, note: str) -> Figure:
-    """Two panels over one axis: a second scale in one panel is easily misread."""
+    """Two panels over one axis: a second scale in one panel is easily misread. A line is of values of as many bits."""
     figure = Figure(figsize=(6, 4.6))
     above, below = figure.subplots(2, 1, sharex=True)
-    percent = 100 * data["sparsity"]
-    above.errorbar(percent, data["accuracy"], yerr=data["half_width"], capsize=3, color=COLORS[0], marker=MARKERS[0])
+    for number, (bits, part) in enumerate(data.groupby("bits")):
+        look: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
+        look |= {"linestyle": LINES[number % len(LINES)], "label": f"values in {bits} bits"}
+        percent = 100 * part["sparsity"]
+        above.errorbar(percent, part["accuracy"], yerr=part["half_width"], capsize=3, **look)
+        below.plot(percent, part["bytes"] / KIB, **look)
     above.set_ylabel("test accuracy (%)")
     above.set_title(f"{settings.title}: {subject(settings)}", wrap=True)
-    below.plot(percent, data["bytes"] / KIB, color=COLORS[1], linestyle=LINES[1], marker=MARKERS[1])
     below.set_ylabel("stored predictor (KiB)")
     below.set_ylim(bottom=0)
     below.set_xlabel("weights set to zero (%)")
+    below.legend()
     figure.supxlabel(f"{note}; bars: 95 % t-intervals over seeds", fontsize=7, wrap=True)
     return figure
