@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_report import write_cell
+from test_report import write_cell, write_failure
 
 from nern import config as configuration
 from nern.addresses import Cell
@@ -53,6 +53,14 @@ def test_a_published_value_that_every_seed_has_is_reproduced(tmp_path):
         write_cell(tmp_path, cell, accuracy=100 * 0.9248, fingerprint=fingerprint(fit_settings(CONFIG, cell)))
     row = verdict(tmp_path, "cifar10 resnet56 in-filter h 280, accuracy (%)")
     assert (row["here"], row["difference"], row["verdict"]) == ("92.48 ± 0.00", "0.00", REPRODUCED)
+
+
+def test_a_verdict_by_the_seeds_that_did_not_fail_says_that_others_did(tmp_path):
+    put(tmp_path, [91.0, 91.3])
+    write_failure(tmp_path, Cell("cifar10", "resnet20", "cross-filter", 160, "base", 2))
+    _, document = summary(CONFIG, tmp_path)
+    said = {note.label: note.text for note in document.grids[0].notes}["Cells"]
+    assert said.startswith("2 of ") and ", 1 failed, " in said and said.endswith(" missing.")
 
 
 def test_fits_on_other_images_are_no_run_of_it(tmp_path):

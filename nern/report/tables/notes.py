@@ -115,7 +115,7 @@ def general(
         _interval(entries),
     ]
     if done.empty:
-        return [*rules, _cells(frame)]
+        return [*rules, cells(frame)]
     return [
         *rules,
         _data(done, task),
@@ -126,7 +126,7 @@ def general(
             "32-bit floats in MiB (2²⁰ bytes), which the paper calls MB. Learnable: the weights of the convolutions "
             "that the predictor stands for. Predictor: without the permutation.",
         ),
-        _cells(frame),
+        cells(frame),
         code.note(),
     ]
 
@@ -175,7 +175,8 @@ def _published(done: pd.DataFrame, entries: Entries, papers: Collection[str]) ->
     return Note("Published", text)
 
 
-def _cells(frame: pd.DataFrame) -> Note:
+def cells(frame: pd.DataFrame) -> Note:
+    """How many cells of a long frame are done, and what became of the others."""
     counts = frame["status"].value_counts()
     rest = [f"{counts[status]} {status}" for status in (RUNNING, FAILED, OUTDATED, MISSING) if status in counts]
     done = f"{counts.get(DONE, 0)} of {len(frame)} fits are done"

@@ -25,7 +25,7 @@ from nern.report.documents import formats
 from nern.report.documents.document import DASH, Column, Document, Grid, Note, Text
 from nern.report.published import Published
 from nern.report.statistics import ROUNDING, holds, mean_confidence_interval
-from nern.report.tables import losses, sizes
+from nern.report.tables import losses, notes, sizes
 from nern.resolved import original_of, original_settings
 
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run"
@@ -67,10 +67,10 @@ def summary(config: Config, root: Path) -> tuple[pd.DataFrame, Document]:
     verdicts = ", ".join(
         f"{(data['verdict'] == verdict).sum()} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_RUN)
     )
-    notes = [Note("Counts", f"{verdicts}."), RULES]
+    general = [Note("Counts", f"{verdicts}."), RULES, notes.cells(frame)]
     changed = {cell.path for cell in by_loss if is_changed(config, cell)}
     others, lost = losses.grid(done[done["cell"].isin([cell.path for cell in by_loss])], changed)
-    grids = [Grid("Summary", columns, texts, notes), lost]
+    grids = [Grid("Summary", columns, texts, general), lost]
     data = pd.concat([data, others], ignore_index=True)
     data.attrs[partial.ABSENT] = int((frame["status"] != DONE).sum())
     return data, Document("summary", "Summary: what was reproduced, and what it costs", grids)
