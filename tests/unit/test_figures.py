@@ -82,6 +82,8 @@ def test_a_frontier_shows_what_beats_the_original_and_says_how_much_it_does_not_
     assert worst and far and figure.get_supxlabel().endswith(f"at the foot\nnot shown: {said}")
     seen = frontier.draw(points[(points["accuracy"] > 70) & (points["divergence"] < 10)], "")
     assert seen.get_supxlabel().endswith("at the foot")
+    half = points.assign(seeds=2, n=[1] * 10 + [2] * (len(points) - 10))
+    assert frontier.draw(half, "").get_supxlabel().endswith(f"\n10 of {2 * len(points)} measurements are missing")
 
 
 def test_a_frontier_of_nothing_is_no_figure_but_a_sentence(tmp_path):
@@ -516,6 +518,10 @@ def test_the_cost_of_a_variant_is_the_mean_of_its_fits(tmp_path):
     assert found["half_width"]["L_recon", "lost"] == pytest.approx(3.182446 * math.sqrt(5 / 3) / 2, rel=1e-6)
     write.write(config, "cost_tradeoff", tmp_path, tmp_path)
     assert (tmp_path / "cost_tradeoff.svg").exists() and note
+    caption = cost.draw(data, figures.cost_tradeoff, note).get_supxlabel()
+    assert "; bars: 95 % t-intervals over seeds; CPU" in caption
+    caption = cost.draw(data.assign(n=[1] + [4] * 13), figures.cost_tradeoff, note).get_supxlabel()
+    assert "over seeds, a point without is one seed; CPU" in caption
 
 
 def test_the_tradeoff_has_a_line_for_each_original(tmp_path):

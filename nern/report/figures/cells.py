@@ -35,6 +35,11 @@ def done_cells(config: Config, name: str, root: Path) -> tuple[pd.DataFrame, str
     return done, f"{data}, {images} test images; {len(done)} of {len(cells)} fits, {iterations} iterations"
 
 
+def bars(data: pd.DataFrame) -> str:
+    """What the bars of a figure are, and what has none: one seed would look as if it were exact."""
+    return "bars: 95 % t-intervals over seeds" + (", a point without is one seed" if (data["n"] == 1).any() else "")
+
+
 def subject(settings: CellsFigure) -> str:
     """Which fits a figure is about, as its title says it: by their variant, too, for a title may be the paper's."""
     order = NAMES.get(settings.smoothing, settings.smoothing)

@@ -11,7 +11,7 @@ from nern.codecs.sparse import Sparse
 from nern.config import Config
 from nern.errors import NernError
 from nern.report.cells.collect import Digests
-from nern.report.figures.cells import beside, predictor_digests, subject
+from nern.report.figures.cells import bars, beside, predictor_digests, subject
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.frontier.points import compressed
 from nern.report.statistics import mean_confidence_interval
@@ -72,5 +72,5 @@ def draw(data: pd.DataFrame, settings: PruningFigure, note: str) -> Figure:
     below.set_ylim(bottom=0)
     below.set_xlabel("weights set to zero (%)")
     below.legend()
-    figure.supxlabel(f"{note}; bars: 95 % t-intervals over seeds", fontsize=7, wrap=True)
+    figure.supxlabel(f"{note}; {bars(data)}", fontsize=7, wrap=True)
     return figure

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from nern.config import Config
 from nern.matrix import table_of
 from nern.report.figures import panels
+from nern.report.figures.cells import bars
 from nern.report.figures.style import plain_ticks
 from nern.report_settings import TableFigure
 
@@ -34,7 +35,7 @@ def frame(config: Config, settings: TableFigure, done: pd.DataFrame) -> pd.DataF
 def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
     """A row of panels per network: points lost, and divergence, over seconds."""
     devices = "; ".join(dict.fromkeys(data["devices"]))
-    below = f"{note}; bars: 95 % t-intervals over seeds; {devices}"
+    below = f"{note}; {bars(data)}; {devices}"
     return panels.draw(data, MEASURES, ("seconds", "seconds of a fit"), _scales, settings.title, below)
 
 

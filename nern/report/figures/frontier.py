@@ -48,7 +48,7 @@ def draw(data: pd.DataFrame, title: str) -> Figure:
     images = " or ".join(f"{int(count):,}" for count in dict.fromkeys(done["test_images"]))
     figure.supxlabel(
         f"{images} test images; means over seeds, bars: 95 % t-intervals where several; wide gray: the front; "
-        f"divergences below {DIVERGENCES[0]:g} at the foot{_unseen(done)}",
+        f"divergences below {DIVERGENCES[0]:g} at the foot{_unseen(done)}{_missing(data)}",
         fontsize=7,
         wrap=True,
     )
@@ -72,6 +72,12 @@ def _unseen(done: pd.DataFrame) -> str:
     far = int((done["divergence"] > DIVERGENCES[1]).sum())
     texts += [f"{far} divergences above {DIVERGENCES[1]:g}"] * bool(far)
     return f"\nnot shown: {' and '.join(texts)}" if texts else ""
+
+
+def _missing(data: pd.DataFrame) -> str:
+    """How many measurements are not there, if any are."""
+    missing, every = int((data["seeds"] - data["n"]).sum()), int(data["seeds"].sum())
+    return f"\n{missing} of {every} measurements are missing" if missing else ""
 
 
 def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> None:

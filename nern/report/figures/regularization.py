@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from nern.addresses import Cell
 from nern.config import Config, fingerprint
+from nern.report.figures.cells import bars
 from nern.report.figures.style import COLORS, LINES, MARKERS
 from nern.report.statistics import mean_confidence_interval
 from nern.report.tables.entries import NAMES
@@ -73,5 +74,5 @@ def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
     axes.set_ylabel("test accuracy (%)")
     axes.set_title(settings.title, wrap=True)
     axes.legend(loc="best")
-    figure.supxlabel(f"{note}; bars: 95 % t-intervals over seeds", fontsize=7, wrap=True)
+    figure.supxlabel(f"{note}; {bars(data)}", fontsize=7, wrap=True)
     return figure

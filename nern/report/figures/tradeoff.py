@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nern.report.figures import panels
+from nern.report.figures.cells import bars
 from nern.report_settings import TableFigure
 
 MIB = 2**20
@@ -30,7 +31,7 @@ def frame(done: pd.DataFrame) -> pd.DataFrame:
 def draw(data: pd.DataFrame, settings: TableFigure, note: str) -> Figure:
     """A row of panels per network, a column per measure."""
     shown = data.assign(mebibytes=data["bytes"] / MIB)
-    below = f"{note}; bars: 95 % t-intervals over seeds"
+    below = f"{note}; {bars(data)}"
     across = ("mebibytes", "predictor and permutation (MiB)")
     return panels.draw(shown, MEASURES, across, _original, settings.title, below)
 
