@@ -79,6 +79,19 @@ def test_sign_flip_is_brute_enumeration(pairs: list[tuple[float, float]]) -> Non
     assert result.mean_difference == pytest.approx(sum(differences) / 1000 / len(pairs), abs=1e-9)
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(VALUES, VALUES), min_size=2, max_size=8))
+def test_sign_flip_is_scipys(pairs: list[tuple[float, float]]) -> None:
+    # whole thousandths, so that equal sums are equal there, too
+    differences = np.array([round(1000 * a) - round(1000 * b) for a, b in pairs], dtype=float)
+    theirs = stats.permutation_test(
+        (differences,), np.sum, permutation_type="samples", n_resamples=np.inf, alternative="two-sided"
+    )
+    first, second = [list(side) for side in zip(*pairs, strict=True)]
+    # scipy doubles the smaller tail, which holds a sum of 0 twice
+    assert paired_comparison(first, second).p_value == pytest.approx(min(theirs.pvalue, 1))
+
+
 def _signs(n: int) -> list[tuple[int, ...]]:
     return list(itertools.product((1, -1), repeat=n))
 
