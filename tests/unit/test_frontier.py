@@ -18,8 +18,9 @@ from nern.config import fingerprint, read
 from nern.distilling import needs_network, network_steps
 from nern.errors import NernError
 from nern.matrix import frontier_inputs, frontier_originals
+from nern.report.cells.collect import Digests
 from nern.report.frontier.front import on_front, verdicts
-from nern.report.frontier.points import MORE, NUMBERS, PREDICTOR, WEIGHTS, Compressed, _data, _values
+from nern.report.frontier.points import MORE, NUMBERS, PREDICTOR, WEIGHTS, Compressed, _data, _values, compressed
 from nern.report.frontier.table import distilled, document
 from nern.report.status import matrix as status
 from nern.settings import Losses, Phase, Protocol
@@ -175,6 +176,10 @@ def test_a_table_says_that_its_verdict_is_a_selection_on_the_test_images() -> No
     config = read([ROOT / "config.yaml", ROOT / "workflow/config/frontier.yaml"])
     notes = {note.label: note.text for note in document(config, "frontier_cifar10_exact", points).grids[0].notes}
     assert "Verdict" in notes and "which flatters those that are picked" in notes["Selection"]
+    assert notes["Seconds"].endswith(", on the device that made it.")
+    made = points.assign(devices=["CPU (a)", "CPU (a); H200"] * (len(points) // 2))
+    notes = {note.label: note.text for note in document(config, "frontier_cifar10_exact", made).grids[0].notes}
+    assert notes["Seconds"] == "to make, a predictor's fit included, on CPU (a), H200."
 
 
 @pytest.mark.parametrize(
@@ -229,6 +234,13 @@ def test_what_was_compressed_of_weights_that_have_changed_is_outdated(
     record |= {"fingerprint": fingerprint(compression.compression_settings(config, original))}
     files.write_json(folder / "compression.json", record)
     files.write_json(folder / "compress.json", {"seconds": {"float32": 1.0}})
+    digests = Digests(tmp_path)
+    assert compressed(config, original, digests) == Compressed(record, {"float32": 1.0})
+    files.write_json(folder / "compress.json", {"seconds": {"float16": 1.0}, "device": "CPU (a)"})
+    with pytest.raises(NernError, match=r"compress\.json: is not of the points of compression\.json; delete it"):
+        compressed(config, original, digests)
+    files.write_json(folder / "compress.json", {"seconds": {"float32": 1.0}, "device": "CPU (a)"})
+    assert compressed(config, original, digests).devices == ("CPU (a)",)
     for content, wanted in ((b"one", "done"), (b"other", "outdated")):
         (tmp_path / "w.pt").write_bytes(content)
         assert status.frontiers(config, tmp_path)["frontier_cifar10"][0] == wanted

@@ -39,6 +39,8 @@ class Compressed:
     record: dict[str, Any]
     seconds: dict[str, float]
     """Of each point, the fit of a predictor included."""
+    devices: tuple[str, ...] = ()
+    """On which they were: of the fit and of the compression."""
 
     @property
     def original(self) -> tuple[str, str]:
@@ -68,7 +70,8 @@ def frame(config: Config, name: str, root: Path) -> pd.DataFrame:
     Columns: network, original, stored (weights or predictor), codec, kind, distilled, smoothing, variant, hidden, n,
     seeds (how many there should be), data (what it saw besides the original), test_images, learnable_bytes,
     original_accuracy, the means of `NUMBERS` and `MORE` over the seeds; `_half_width` of accuracy, agreement and
-    divergence over the seeds; lost and lost_half_width (points, over the test images); seconds.
+    divergence over the seeds; lost and lost_half_width (points, over the test images); seconds and
+    the devices that took them.
 
     Raises:
         NernError: a file is damaged, or belongs to another cell.
@@ -129,6 +132,7 @@ def _values(name: str, done: list[Compressed]) -> dict[str, Any]:
         "lost": -won,
         "lost_half_width": half_width,
         "seconds": float(np.mean([each.seconds[name] for each in done])),
+        "devices": "; ".join(dict.fromkeys(device for each in done for device in each.devices)),
         "test_images": record["test_images"],
         "learnable_bytes": 4 * record["learnable_parameters"],
         "original_accuracy": record["original_accuracy"],
@@ -174,11 +178,15 @@ def compressed(config: Config, target: Cell | OriginalCell, digests: Digests) ->
     if not isinstance(inputs, dict) or any(digests(name) not in (None, sha) for name, sha in inputs.items()):
         return None
     _check(record, path, again)
-    seconds = dict(files.read_json(root / target.path / SECONDS)["seconds"])
-    if isinstance(target, Cell):
-        fit = float(files.read_json(root / target.path / "fit.json")["wall_seconds"])
-        seconds = {name: fit + value for name, value in seconds.items()}
-    return Compressed(record, seconds)
+    took = files.read_json(root / target.path / SECONDS)
+    fit = files.read_json(root / target.path / "fit.json") if isinstance(target, Cell) else {"wall_seconds": 0}
+    try:
+        before = float(fit["wall_seconds"])
+        seconds = {point["codec"]: before + float(took["seconds"][point["codec"]]) for point in record["points"]}
+    except (KeyError, TypeError, ValueError):
+        raise NernError(f"{root / target.path / SECONDS}: is not of the points of {path.name}; {again}") from None
+    devices = [str(made["device"]) for made in (fit, took) if made.get("device")]
+    return Compressed(record, seconds, tuple(dict.fromkeys(devices)))
 
 
 def _check(record: dict[str, Any], path: Path, again: str) -> None:

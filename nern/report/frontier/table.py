@@ -46,7 +46,6 @@ NOTES = [
         "verdict and fronts pick rows by their numbers on these test images, which flatters those that are picked: the "
         "more rows a side has to pick from, and the fewer images there are, the more so.",
     ),
-    Note("Seconds", "to make, a predictor's fit included, on the device that made it."),
 ]
 SIZES = {"Coded": "coded_bytes", "Tables": "table_bytes", "Permutation": "permutation_bytes"}
 
@@ -78,9 +77,20 @@ def document(config: Config, name: str, data: pd.DataFrame) -> Document:
         notes.append(Note("Test images", f"{images}: {task.title}" + (f" ({task.note})." if task.note else ".")))
     notes.append(Note("Distilled", distilled(config, name)))
     missing = int((data["seeds"] - data["n"]).sum())
-    notes += [*NOTES, Note("Points", f"{len(data)} rows; {missing} measurements are missing.")]
+    notes += [
+        *NOTES,
+        Note("Seconds", f"to make, a predictor's fit included{_devices(done)}."),
+        Note("Points", f"{len(data)} rows; {missing} measurements are missing."),
+    ]
     title = settings.title
     return Document(name, title, [Grid(title, columns, rows, notes, keys=2)], picture=picture(data, title))
+
+
+def _devices(done: pd.DataFrame) -> str:
+    """On what the seconds of the points were measured."""
+    known = done["devices"].dropna() if "devices" in done else []
+    names = dict.fromkeys(device for devices in known for device in str(devices).split("; ") if device)
+    return f", on {formats.listed(list(names))}" if names else ", on the device that made it"
 
 
 def distilled(config: Config, name: str) -> str:
