@@ -701,6 +701,16 @@ class TestTable:
         assert (line[4], line[9]) == ("91.69", "90.50")
         assert "Some methods learned originals of their own" in text and "share its original" not in text
 
+    def test_methods_that_share_the_originals_of_their_lines_are_not_said_to_have_their_own(
+        self, tmp_path: Path
+    ) -> None:
+        table = TABLE.model_copy(update={"variants": ["base", "decoupled"]})
+        for cell in cells_of(table):
+            write_cell(tmp_path, cell, original="base" if cell.variant == "base" else "smooth")
+        text = markdown_of(collect.collect(cells_of(table), tmp_path), table)
+        assert "Some methods learned originals of their own" not in text
+        assert "Pairs of one network and variant share its original, and pairs of one seed" in text
+
     def test_small_sizes_have_three_decimals(self, tmp_path: Path) -> None:
         table = TABLE.model_copy(update={"sizes": {"resnet20": [40, 160]}})
         text = markdown_of(frame_of(tmp_path, table), table)

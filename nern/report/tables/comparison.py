@@ -29,6 +29,7 @@ ASSUMPTIONS = (
 ONE_ORIGINAL = (
     "Pairs of one network share its original, and pairs of one seed its random draws: they are not quite independent. "
 )
+ORIGINALS_OF_LINES = ONE_ORIGINAL.replace("of one network share", "of one network and variant share")
 OWN_ORIGINALS = (
     "Some methods learned originals of their own: what their fits differ by is that of the originals, too, and each "
     "agrees with its own. Pairs of one seed share its random draws: they are not quite independent. "
@@ -69,8 +70,10 @@ def grid(frame: pd.DataFrame, dimension: str, names: dict[str, str]) -> Grid | N
             rows.append([Text(text) for text in itertools.chain(texts, *map(_texts, results, MEASURES.values()))])
     if not rows:
         return None
-    originals = frame[frame["status"] == DONE].groupby("network")[["original", "original_sha256"]].nunique()
-    shared = ONE_ORIGINAL if (originals <= 1).all(axis=None) else OWN_ORIGINALS
+    keys = [key for key in IDENTITY if key != dimension]
+    shared = OWN_ORIGINALS
+    if _one_original(frame, keys):
+        shared = ONE_ORIGINAL if _one_original(frame, ["network"]) else ORIGINALS_OF_LINES
     columns = [Column(dimension.capitalize(), numeric=False), Column("Pairs")]
     for measure in MEASURES:
         group = measure.capitalize()
@@ -78,6 +81,12 @@ def grid(frame: pd.DataFrame, dimension: str, names: dict[str, str]) -> Grid | N
         columns += [Column("difference", group, alone=alone), Column("d", group), Column("p", group)]
     note = Note("Comparisons", ASSUMPTIONS + shared + UNCORRECTED)
     return Grid("Methods compared, paired by seed and pooled over the table", columns, rows, [note])
+
+
+def _one_original(frame: pd.DataFrame, keys: list[str]) -> bool:
+    """Whether the cells that are done and have the same `keys` learned one original."""
+    originals = frame[frame["status"] == DONE].groupby(keys)[["original", "original_sha256"]].nunique()
+    return bool((originals <= 1).all(axis=None))
 
 
 def _texts(result: PairedComparison, digits: int) -> list[str]:
