@@ -176,6 +176,7 @@ def test_a_table_says_that_its_verdict_is_a_selection_on_the_test_images() -> No
     config = read([ROOT / "config.yaml", ROOT / "workflow/config/frontier.yaml"])
     notes = {note.label: note.text for note in document(config, "frontier_cifar10_exact", points).grids[0].notes}
     assert "Verdict" in notes and "which flatters those that are picked" in notes["Selection"]
+    assert "those that are distilled are so by seed 0 alone" in notes["Accuracy, agreement, divergence"]
     assert notes["Seconds"].endswith(", on the device that made it.")
     made = points.assign(devices=["CPU (a)", "CPU (a); H200"] * (len(points) // 2))
     notes = {note.label: note.text for note in document(config, "frontier_cifar10_exact", made).grids[0].notes}

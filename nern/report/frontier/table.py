@@ -31,7 +31,8 @@ NOTES = [
     ),
     Note(
         "Accuracy, agreement, divergence",
-        "means ± half-widths of 95 % t-intervals over n seeds. Weights themselves have no seeds: n = 1, no interval. "
+        "means ± half-widths of 95 % t-intervals over n seeds. Weights themselves have n = 1 and no interval: there "
+        "is one original, and those that are distilled are so by seed 0 alone, whose spread nobody has measured. "
         "Divergence: KL(original ‖ decoded) of the softmax outputs in nats, averaged over the test images. Error: "
         "‖W − Ŵ‖² / ‖W‖².",
     ),
