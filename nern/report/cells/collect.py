@@ -113,6 +113,13 @@ def outdated(row: dict[str, Any], reason: str) -> dict[str, Any]:
     return {key: row[key] for key in ("cell", *IDENTITY)} | {"status": OUTDATED, "message": reason}
 
 
+_SHARED = {
+    "original_sha256": "learned another original than most cells here",
+    "images_sha256": "is of other images than most cells here",
+}
+"""What cells of one original share: digests, and why those of another one do not count."""
+
+
 def of_one_original(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of each original's cells those of the same network and the same images, those of most of them.
 
@@ -128,13 +135,6 @@ def of_one_original(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         others = [bool(sha := each.get(digest)) and sha != most.get(_original_of(each), sha) for each in rows]
         rows = [outdated(each, reason if other else "") for each, other in zip(rows, others, strict=True)]
     return rows
-
-
-_SHARED = {
-    "original_sha256": "learned another original than most cells here",
-    "images_sha256": "is of other images than most cells here",
-}
-"""What cells of one original share: digests, and why those of another one do not count."""
 
 
 def _original_of(row: Mapping[str, Any]) -> tuple[str, ...]:
