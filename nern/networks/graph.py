@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from nern.errors import NernError, one_line
 from nern.networks.activations import activations, input_of, make_pure
 from nern.networks.head import widen_head
-from nern.networks.learnable import is_plain, weight_of
+from nern.networks.learnable import is_plain, make_weights, weight_of
 from nern.networks.onednn import overruns
 
 Tap = Callable[[int, Tensor], Tensor]
@@ -72,6 +72,7 @@ class FunctionalNetwork:
         tracer = _Tracer()
         for name in self.layers:
             weight_of(module, name)  # refuses one that cannot be copied, either
+        make_weights(module)
         try:
             original = copy.deepcopy(module).eval()
             traced = fx.GraphModule(original, tracer.trace(original))

@@ -2,9 +2,16 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from nern.errors import NernError
+
+_MAKERS = (SpectralNorm, WeightNorm, BasePruningMethod)
+"""Hooks of torch that make a weight of other parameters, before each forward pass and at no other time."""
 
 
 def learnable_layers(module: nn.Module, *, include: Literal["all"] | list[int] | str = "all") -> list[str]:
@@ -55,3 +62,16 @@ def weight_of(module: nn.Module, layer: str) -> Tensor:
             "way than torch.nn.Conv2d does; use a torch.nn.Conv2d, or leave its size out of `learnable`"
         )
     return weight
+
+
+@torch.no_grad()
+def make_weights(module: nn.Module) -> None:
+    """Let each weight that a hook of torch makes be made of what its parameters are now.
+
+    Until a forward pass it is the one of the network as it was built, whatever was loaded since; and such a network
+    cannot be copied.
+    """
+    for layer in module.modules():
+        for hook in layer._forward_pre_hooks.values():
+            if isinstance(hook, _MAKERS):
+                hook(layer, ())

@@ -53,11 +53,12 @@ def probe(
         _lay_out(module)
         with torch.no_grad():
             _fill_zeros(module)
-            logits = _check_answers(module, images, classes)
-            graph, image = FunctionalNetwork(module, layers), images[:1]
+            logits, image = _check_answers(module, images, classes), images[:1]
+            _bring_back(module, twin)
+            graph = FunctionalNetwork(twin, layers)  # as the stages trace it: of weights that were loaded and not run
             _check_weights_are_used(module, layers, image)
+            _check_came_back(module, twin, image, logits)
             graph.check(module, image)
-            _check_comes_back(module, twin, image, logits)
         if trained:
             with around_overruns(module):
                 _check_training(module, images, classes)
@@ -141,8 +142,8 @@ def _check_weights_are_used(module: nn.Module, layers: list[str], images: Tensor
             raise NernError(f"{layer}: its convolution computes with another tensor than its weight; let it use that")
 
 
-def _check_comes_back(module: nn.Module, twin: nn.Module, images: Tensor, logits: Tensor) -> None:
-    """A network that is built anew and given the state dict is the same network."""
+def _bring_back(module: nn.Module, twin: nn.Module) -> None:
+    """Give the state dict to a network that was built anew."""
     kind = type(module).__name__
     if twin is module:
         raise NernError(f"{kind}: the callable returns the same network twice; let it make a new one")
@@ -152,10 +153,14 @@ def _check_comes_back(module: nn.Module, twin: nn.Module, images: Tensor, logits
         raise
     except Exception as error:  # of the user's own way to load
         raise NernError(f"{kind}: does not take its own state dict ({one_line(error)}); mend it") from None
+
+
+def _check_came_back(module: nn.Module, twin: nn.Module, images: Tensor, logits: Tensor) -> None:
+    """A network that was built anew and given the state dict is the same network."""
     if not _same(twin(images.clone()), logits, TOLERANCE):
         raise NernError(
-            f"{kind}: built anew and given its state dict it has other logits: it holds tensors that are not in there; "
-            "register them as parameters or buffers"
+            f"{type(module).__name__}: built anew and given its state dict it has other logits: it holds tensors that "
+            "are not in there; register them as parameters or buffers"
         )
 
 

@@ -1,11 +1,14 @@
 """Networks that users write."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
 from networks import randomized
 from torch import nn
 from torch.nn.modules import activation
+from torch.nn.utils import prune
 
 from nern.errors import NernError
 from nern.networks.graph import FunctionalNetwork
@@ -128,6 +131,41 @@ def test_what_was_traced_shares_no_weight_with_the_network():
     with torch.no_grad():
         network.conv.weight.zero_()
     assert torch.equal(functional.kernels[0], before)
+
+
+HOOKS = {
+    "weight_norm": nn.utils.weight_norm,
+    "spectral_norm": nn.utils.spectral_norm,
+    "pruned": lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+    "pruned twice": lambda layer: prune.l1_unstructured(prune.random_unstructured(layer, "weight", 0.2), "weight", 0.2),
+}
+
+
+def with_made_weight(hook, place):
+    """A network with a weight that a hook makes, in a layer that is not learned."""
+    layers = {"aside": lambda: nn.Conv2d(4, 4, 1), "head": lambda: nn.Linear(4, 4)}
+    made = layers | {place: lambda: hook(layers[place]())}
+
+    def forward(self, x):
+        return self.head(self.aside(self.conv(x)).movedim(1, 3)).movedim(3, 1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls two of them old
+        return Network(forward, conv=conv, **made).eval()
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("place", ["aside", "head"])
+def test_a_weight_that_torch_makes_of_others_is_that_of_what_was_loaded(hook, place):
+    """As a fit finds an original: loaded, and not yet run."""
+    source, network = (with_made_weight(HOOKS[hook], place) for _ in range(2))
+    for value in source.state_dict().values():
+        value.mul_(1.5)
+    network.load_state_dict(source.state_dict())
+    with torch.no_grad():
+        functional = FunctionalNetwork(network, ["conv"])
+        got = functional.logits(images().float(), functional.fold(functional.kernels))
+        torch.testing.assert_close(got, source(images().float()))
 
 
 def each(**names):

@@ -309,11 +309,33 @@ def test_a_network_that_can_be_learned_passes(name):
     assert torch.equal(torch.get_rng_state(), before)  # nothing that is drawn later changes
 
 
-def test_what_concerns_no_learned_layer_does_not_matter():
-    make = replacing("second", lambda: parametrizations.spectral_norm(nn.Conv2d(8, 8, 1)))
+@pytest.mark.parametrize(
+    "change",
+    [
+        parametrizations.spectral_norm,
+        nn.utils.spectral_norm,
+        nn.utils.weight_norm,
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+    ],
+)
+def test_what_concerns_no_learned_layer_does_not_matter(change):
+    make = replacing("second", lambda: change(nn.Conv2d(8, 8, 1)))
     learn(make, learnable=[3])
     with pytest.raises(NernError, match="second: its weight is no parameter"):
         learn(make)
+
+
+def doubled_by_a_hook(layer):
+    """Its weight is twice another parameter in each forward pass, and that parameter itself before the first."""
+    layer.base = nn.Parameter(layer._parameters.pop("weight").detach())
+    layer.weight = layer.base.detach()
+    layer.register_forward_pre_hook(lambda layer, _: setattr(layer, "weight", 2 * layer.base.detach()))
+    return layer
+
+
+def test_a_network_is_tried_as_a_fit_will_find_it_loaded_and_not_yet_run():
+    with pytest.raises(NernError, match="other logits than the network itself"):
+        learn(replacing("second", lambda: doubled_by_a_hook(nn.Conv2d(8, 8, 1))), learnable=[3])
 
 
 def test_what_is_imported_need_not_be_trainable():
