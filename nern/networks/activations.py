@@ -45,18 +45,22 @@ def activations(traced: fx.GraphModule) -> list[fx.Node]:
 
 
 def make_pure(traced: fx.GraphModule) -> None:
-    """Let activations that work in place write elsewhere: their input may be tapped.
+    """Let activations that work in place write elsewhere, and methods that write over what enters or left one.
 
-    Whoever reads the input after that reads what was written over it, as in the network itself.
+    What enters one may be tapped, and what left it has a gradient by its value. Whoever reads it after that reads what
+    was written over it, as in the network itself.
     """
     modules = dict(traced.named_modules())
-    for node in activations(traced):
-        if _works_in_place(node, modules):
+    for node in traced.graph.nodes:
+        activates = _is_activation(node, modules)
+        if not activates and not _overwrites(node, modules):
+            continue
+        if not activates or _works_in_place(node, modules):
             input_of(node).replace_all_uses_with(node, delete_user_cb=node.__lt__)
         if node.op == "call_method":
             node.target = str(node.target).rstrip("_")
         elif node.op == "call_function":
-            node.target = _FUNCTIONS[node.target]  # type: ignore[index]
+            node.target = _FUNCTIONS[node.target]
             node.kwargs = {name: value for name, value in node.kwargs.items() if name != "inplace"}
     # last: one module may be several activations
     for module in modules.values():
@@ -70,6 +74,16 @@ def _is_activation(node: fx.Node, modules: dict[str, Any]) -> bool:
     if node.op == "call_function":
         return node.target in _FUNCTIONS
     return node.op == "call_method" and _plain(str(node.target)) in _NAMES
+
+
+def _overwrites(node: fx.Node, modules: dict[str, Any]) -> bool:
+    """Whether a method such as `add_` writes over what an activation before it has read or made."""
+    name = str(node.target)
+    if node.op != "call_method" or not name.endswith("_") or not callable(getattr(torch.Tensor, name[:-1], None)):
+        return False
+    written = input_of(node)
+    readers = [user for user in written.users if _is_activation(user, modules) and input_of(user) is written]
+    return _is_activation(written, modules) or any(reader < node for reader in readers)
 
 
 def _works_in_place(node: fx.Node, modules: dict[str, Any]) -> bool:

@@ -11,6 +11,9 @@ from torch.nn.modules import activation
 from torch.nn.utils import prune
 
 from nern.errors import NernError
+from nern.method.distillation import distillation_gradient
+from nern.method.losses import feature_distillation_loss
+from nern.method.workers import Workers
 from nern.networks.graph import FunctionalNetwork
 from nern.networks.learnable import learnable_layers
 from nern.networks.torchvision_shim import import_torchvision
@@ -239,6 +242,35 @@ def test_what_an_activation_writes_over_its_input_is_read_by_whoever_comes_later
     _, maps = functional.logits_and_maps(images(), functional.fold(functional.kernels))
     with torch.no_grad():
         torch.testing.assert_close(maps, [network.norm(network.conv(images()))])
+
+
+WRITTEN_OVER = {
+    "a residual sum": lambda x, last: x.add_(last(F.relu(x))),
+    "a gate": lambda x, last: last(x.mul_(torch.sigmoid(x))),
+    "what left the gate": lambda x, last: last(torch.sigmoid(x).mul_(x)),
+    "twice": lambda x, last: x.add_(last(torch.tanh(x))).clamp_(-0.5, 0.5) + torch.tanh(x),
+    "and read by its first name": lambda x, last: (x.sub_(last(F.gelu(x))), x)[1],
+}
+
+
+@pytest.mark.parametrize("form", WRITTEN_OVER)
+def test_a_feature_map_that_is_written_over_later_has_its_gradient(form):
+    network = Network(lambda self, x: WRITTEN_OVER[form](self.conv(x), self.last), conv=conv, last=lambda: conv(4))
+    functional = assert_same_logits(network)
+    teacher = functional.fold(functional.kernels)
+    kernels = [kernel + 0.1 for kernel in functional.kernels]
+    leaves = [kernel.clone().requires_grad_() for kernel in kernels]
+    _, theirs = functional.logits_and_maps(images(), teacher)
+    theirs = [value.clone() for value in theirs]
+    torch.testing.assert_close(theirs[0], network.conv(images()))
+    loss = feature_distillation_loss(functional.logits_and_maps(images(), functional.fold(leaves))[1], theirs)
+    wanted = torch.autograd.grad(loss, leaves, allow_unused=True)
+    got, _, value = distillation_gradient(
+        functional, images(), teacher, kernels, alpha=0, beta=1, epsilon=0, workers=Workers()
+    )
+    torch.testing.assert_close(value, loss.detach())
+    for ours, plain in zip(got, wanted, strict=True):
+        torch.testing.assert_close(ours, torch.zeros_like(ours) if plain is None else plain)
 
 
 def test_a_module_that_works_in_place_twice_does_so_both_times():
