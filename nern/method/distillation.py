@@ -42,10 +42,11 @@ class _DistilledMap(torch.autograd.Function):
         dot = (b * a).sum(dim=dims, keepdim=True)
         over_a, over_b = 1 / (norm_a + FEATURE_EPSILON), 1 / (norm_b + FEATURE_EPSILON)
         # a norm may overflow: b / ∞ is 0 then and has no gradient, as by the plain formula in as many bits
-        finite = norm_b.isfinite()
-        cosine = torch.where(finite, dot * over_a * over_b, 0.0)
-        ours_squared = torch.where(finite, (norm_b * over_b).square(), 0.0)
-        total += times * ((norm_a * over_a).square() + ours_squared - 2 * cosine).sum()
+        finite_a, finite_b = norm_a.isfinite(), norm_b.isfinite()
+        cosine = torch.where(finite_a & finite_b, dot * over_a * over_b, 0.0)
+        theirs_squared = torch.where(finite_a, (norm_a * over_a).square(), 0.0)
+        ours_squared = torch.where(finite_b, (norm_b * over_b).square(), 0.0)
+        total += times * (theirs_squared + ours_squared - 2 * cosine).sum()
         safe = norm_b.clamp_min(torch.finfo(norm_b.dtype).tiny)
         # d(‖b‖ / (‖b‖+ε))² / db = 2ε / (‖b‖+ε)³ · b; the rest comes from the cosine, through b and through ‖b‖
         weight = weight * times

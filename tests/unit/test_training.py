@@ -102,6 +102,27 @@ def test_a_map_whose_norm_overflows_is_no_nan_but_what_the_plain_formula_makes_o
     close(gradients, [leaf.grad for leaf in leaves], rtol=1e-4)
 
 
+@pytest.mark.parametrize("share", [1e-10, 1.5])
+def test_an_originals_map_whose_norm_overflows_counts_as_nothing_like_ours(share):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 3), torch.nn.ReLU())
+    network = network.float().requires_grad_(False)
+    network[0].weight *= 1e20
+    network[2].weight *= 1e-20
+    graph, images = FunctionalNetwork(network, ["0", "2"]), torch.randn(5, 3, 8, 8, dtype=torch.float32)
+    teacher = graph.fold(graph.kernels)
+    with torch.no_grad():
+        _, theirs = graph.logits_and_maps(images, teacher)
+    assert theirs[0].isfinite().all() and theirs[0].flatten(1).norm(dim=1).isinf().all()
+    leaves = [(share * kernel).requires_grad_() for kernel in graph.kernels]
+    wanted = feature_distillation_loss(graph.logits_and_maps(images, graph.fold(leaves))[1], theirs)
+    wanted.backward()
+    gradients, _, features = distillation_gradient(
+        graph, images, teacher, leaves, alpha=0, beta=1, epsilon=0, workers=Workers()
+    )
+    torch.testing.assert_close(features, wanted.detach(), rtol=1e-5, atol=1e-6)
+    close(gradients, [leaf.grad for leaf in leaves], rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("shortcut", "embedding", "activation"),
     [("A", POSITIONAL, "relu"), ("B", POSITIONAL, "relu"), ("B", TABLE, "relu"), ("B", TABLE, "gelu")],
