@@ -16,7 +16,7 @@ from nern.init.options import Options, blaming, completed, validated
 from nern.init.overlay import Overlay, check_free, sizes_of, variant_of
 from nern.method.kernels import KernelLayout
 from nern.networks.loading import read_state_dict
-from nern.networks.trained_for import TrainedFor, check
+from nern.networks.trained_for import TrainedFor, check, of_channels
 from nern.stages.artifacts import TrainedOriginal
 from nern.stages.cost import fit_seconds
 from nern.stages.runtime import device_name, start_in_pieces
@@ -95,8 +95,9 @@ def normalized(overlay: Overlay, options: Options, seen: images.Seen, said: Trai
     """
     mean, std = seen.moments()
     if options.mean is None and options.std is None:
-        if len(said.mean) == len(said.std) == len(mean):
-            return replace(overlay, mean=said.mean, std=said.std, moments="as the weights say")
+        theirs, spread = (of_channels(numbers, len(mean)) for numbers in (said.mean, said.std))
+        if len(theirs) == len(spread) == len(mean):
+            return replace(overlay, mean=theirs, std=spread, moments="as the weights say")
         moments = f"of {len(seen.train):,} training images; if the network was trained with others, set those"
         return replace(overlay, mean=mean, std=std, moments=moments)
     given, spread = options.mean or [], options.std or []

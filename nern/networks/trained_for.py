@@ -44,11 +44,24 @@ def said_by_file(path: Path) -> TrainedFor:
     """Of a checkpoint that keeps such things beside its tensors; one that was read as a state dict."""
     with path.open("rb") as file:  # of a path, torch reads the suffix
         loaded: object = {} if is_safetensors(file) else torch.load(file, map_location="cpu", weights_only=True)
-    found = loaded if isinstance(loaded, Mapping) else {}
-    if all(isinstance(value, torch.Tensor) for value in found.values()):
-        found = {}  # a bare state dict: its mean and std are buffers of a network that normalizes its images itself
+    found = {key: value for each in reversed(_around(loaded)) for key, value in each.items()}
     classes = next((names for key in _CLASSES if (names := _names(found.get(key)))), [])
     return TrainedFor(classes, *_of_pixels_up_to_1(_numbers(found.get("mean")), _numbers(found.get("std"))))
+
+
+def _around(value: object) -> list[Mapping[Any, object]]:
+    """The mappings in which a state dict lies, the outermost first.
+
+    A state dict itself is none of them: its mean and std are buffers of a network that normalizes its images itself.
+    """
+    if not isinstance(value, Mapping) or _is_bare(value):
+        return []
+    inner = [mapping for each in value.values() for mapping in _around(each)]
+    return [value, *inner] if inner or any(map(_is_bare, value.values())) else []
+
+
+def _is_bare(value: object) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(each, torch.Tensor) for each in value.values())
 
 
 def check(said: TrainedFor, *, classes: Sequence[str], mean: Sequence[float], std: Sequence[float], where: str) -> None:
@@ -64,7 +77,8 @@ def check(said: TrainedFor, *, classes: Sequence[str], mean: Sequence[float], st
     Raises:
         NernError: the classes are the same in another order, or mean or deviation are others.
     """
-    for key, theirs, ours in (("mean", said.mean, mean), ("std", said.std, std)):
+    for key, numbers, ours in (("mean", said.mean, mean), ("std", said.std, std)):
+        theirs = of_channels(numbers, len(ours))
         same = len(theirs) == len(ours) and all(abs(a - b) <= TOLERANCE for a, b in zip(theirs, ours, strict=True))
         if theirs and not same:
             raise NernError(f"{where}: was trained with {key} {theirs}, but the task has {list(ours)}; set it to that")
@@ -75,6 +89,11 @@ def check(said: TrainedFor, *, classes: Sequence[str], mean: Sequence[float], st
             f"{where}: its class {number} is {said.classes[number]!r}, but the task's is {classes[number]!r}: the "
             "order is another; name the class folders so that they sort alike (numbers with leading zeros)"
         )
+
+
+def of_channels(numbers: list[float], channels: int) -> list[float]:
+    """A mean or a deviation for each channel; one number is that of all of them."""
+    return numbers * channels if len(numbers) == 1 else numbers
 
 
 def _of_pixels_up_to_1(mean: list[float], std: list[float]) -> tuple[list[float], list[float]]:
@@ -97,7 +116,11 @@ def _names(value: object) -> list[str]:
 
 
 def _numbers(value: object) -> list[float]:
-    value = value.tolist() if isinstance(value, torch.Tensor) else value
+    """A list of finite numbers, from one number, a list, or a tensor that is long in one dimension: [C, 1, 1], say."""
+    if isinstance(value, torch.Tensor):
+        value = value.flatten().tolist() if value.numel() == max(value.shape, default=1) else None
+    value = [value] if isinstance(value, int | float) else value
     if not isinstance(value, list | tuple) or not all(isinstance(number, int | float) for number in value):
         return []
-    return [float(number) for number in value] if all(map(math.isfinite, value)) else []
+    # a float of 32 bits has seven digits
+    return [float(f"{number:.7g}") for number in value] if all(map(math.isfinite, value)) else []

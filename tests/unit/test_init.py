@@ -129,8 +129,9 @@ def test_the_weights_say_the_shortcuts_and_the_channels(place, shortcut):
 
 
 @pytest.mark.parametrize("unit", [1, 255])
-def test_what_the_weights_file_says_of_its_training_counts(place, trained, unit):
-    facts = {"classes": list(COLORS), "mean": [0.4 * unit] * 3, "std": [0.3 * unit] * 3}
+@pytest.mark.parametrize("form", [lambda n: [n] * 3, lambda n: torch.full((3, 1, 1), n), lambda n: n])
+def test_what_the_weights_file_says_of_its_training_counts(place, trained, unit, form):
+    facts = {"classes": list(COLORS), "mean": form(0.4 * unit), "std": form(0.3 * unit)}
     torch.save({"state_dict": trained.state_dict(), **facts}, "colors.th")
     assert init(*RESNET, *FOLDER) == 0
     assert (written().tasks["mine"].mean, written().tasks["mine"].std) == ([0.4] * 3, [0.3] * 3)

@@ -76,6 +76,40 @@ def test_a_mean_of_bytes_is_one_of_pixels_from_0_to_1(tmp_path, mean, std, wante
     assert said.mean == pytest.approx(wanted[0]) and said.std == pytest.approx(wanted[1])
 
 
+@pytest.mark.parametrize(
+    ("mean", "wanted"),
+    [
+        (torch.tensor(IMAGENET["mean"]).view(3, 1, 1), IMAGENET["mean"]),
+        (torch.tensor(IMAGENET["mean"]).view(1, 3, 1, 1), IMAGENET["mean"]),
+        (0.1307, [0.1307]),
+        (torch.tensor(0.1307), [0.1307]),
+        (torch.tensor([[0.1307]]), [0.1307]),
+        (torch.rand(3, 2), []),
+        (torch.zeros(0), []),
+        (torch.tensor(float("nan")), []),
+        (torch.tensor([0.1 + 1j]), []),
+    ],
+)
+def test_a_mean_is_read_in_the_shape_that_images_are_normalized_by(tmp_path, mean, wanted):
+    torch.save({"state_dict": STATE, "mean": mean}, tmp_path / "w.pt")
+    assert said_by_file(tmp_path / "w.pt").mean == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("prefixes", [("checkpoint",), ("best", "ema"), ("run", "best", "ema")])
+def test_what_lies_beside_the_state_dict_is_read_however_deep_that_is(tmp_path, prefixes):
+    content = {"model": STATE, "classes": NUMBERS, "mean": [0.5], "std": [0.25]}
+    for prefix in prefixes:
+        content = {prefix: content, "epoch": 3, "scores": {"mean": [0.9], "std": [0.1], "folds": 5}}
+    torch.save(content, tmp_path / "w.pt")
+    assert said_by_file(tmp_path / "w.pt") == TrainedFor(NUMBERS, [0.5], [0.25])
+
+
+def test_one_number_is_that_of_all_channels():
+    checked(TrainedFor([], [0.5], [0.25]), mean=[0.5, 0.5, 0.5], std=[0.25, 0.25, 0.25])
+    with pytest.raises(NernError, match=r"was trained with mean \[0.5, 0.5, 0.5\], but the task has \[0.5, 0.5, 0.4\]"):
+        checked(TrainedFor([], [0.5], [0.25]), mean=[0.5, 0.5, 0.4], std=[0.25, 0.25, 0.25])
+
+
 def test_torchvision_says_it_of_its_own():
     said = said_by_torchvision("ResNet18_Weights.IMAGENET1K_V1")
     assert len(said.classes) == 1000 and {"mean": said.mean, "std": said.std} == IMAGENET
