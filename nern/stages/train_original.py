@@ -171,7 +171,8 @@ class Training:
             log.info("%s: resumes at step %d of %d", self.original.path, clock.first, self.total)
         clock.best = max(self.accuracies, default=None)
         self.module.train()
-        with contextlib.closing(clock), self.images:
+        devices = [self.device] if self.device.type == "cuda" else []
+        with contextlib.closing(clock), self.images, torch.random.fork_rng(devices):
             for step in range(clock.first, self.total):
                 loss = self._step(step)
                 ended = completed_epochs(step + 1, self.images.count, self.recipe.batch) - len(self.accuracies)
@@ -194,6 +195,7 @@ class Training:
         return predict(self.module, self.tests, Workers(), self.original.path).top(1)
 
     def _step(self, step: int) -> Tensor:
+        torch.manual_seed(derive(self.recipe.seed, "original-step", step))  # dropout knows only the global generators
         epoch = completed_epochs(step, self.images.count, self.recipe.batch)
         lr = self.recipe.lr * self.recipe.gamma ** sum(epoch >= milestone for milestone in self.recipe.milestones)
         self.optimizer.param_groups[0]["lr"] = lr
