@@ -26,6 +26,8 @@ Tap = Callable[[int, Tensor], Tensor]
 
 TOLERANCE = 1e-3
 """How far logits may be apart, as a share of the largest: torchvision's are by 3e-6."""
+_STOPS = ("detach", "detach_", "requires_grad_", torch.detach, torch.detach_)
+"""Methods and functions that return what they are given, and let no gradient of it pass."""
 _SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
 
 
@@ -84,6 +86,7 @@ class FunctionalNetwork:
         # the traced module has only the layers that run
         self.kernels: list[Tensor] = [weight_of(original, name).detach() for name in self.layers]
         self._scales: list[Tensor | None] = [None] * len(self.layers)
+        _let_gradients_pass(traced.graph)
         make_pure(traced)
         self._fold_convolutions(traced, tracer.folded)
         self._insert_taps(traced, tracer.tap)
@@ -206,6 +209,15 @@ class FunctionalNetwork:
         self.kernels = [kernel.to(device=device, dtype=dtype) for kernel in self.kernels]
         self._scales = [None if scale is None else scale.to(device=device, dtype=dtype) for scale in self._scales]
         return self
+
+
+def _let_gradients_pass(graph: fx.Graph) -> None:
+    """Take out what ends gradients, as where a backbone was not to be trained: each kernel has one in the objective."""
+    for node in list(graph.nodes):
+        stops = node.op in ("call_method", "call_function") and node.target in _STOPS
+        if stops or (node.target is getattr and node.args[1:] == ("data",)):
+            node.replace_all_uses_with(input_of(node))
+            graph.erase_node(node)
 
 
 def _normalization(

@@ -273,6 +273,45 @@ def test_a_feature_map_that_is_written_over_later_has_its_gradient(form):
         torch.testing.assert_close(ours, torch.zeros_like(ours) if plain is None else plain)
 
 
+STOPS = {
+    "detach": lambda x: x.detach(),
+    "detach by name": lambda x: torch.detach(input=x),
+    "in place": lambda x: x.clone().detach_(),
+    "data": lambda x: x.data,
+    "a flag": lambda x: x.clone().requires_grad_(False),
+}
+
+
+@pytest.mark.parametrize("stop", [*STOPS, "no_grad"])
+@pytest.mark.parametrize("place", ["between", "at the end"])
+def test_what_ends_gradients_in_a_network_ends_none_of_the_objectives(stop, place):
+    """A backbone that was not trained further is learned like all else."""
+
+    def network(stop):
+        def forward(self, x):
+            x = F.relu(self.conv(x))
+            x = F.relu(self.last(stop(x) if place == "between" else x))
+            return stop(x) if place == "at the end" else x
+
+        def without(self, x):
+            with torch.no_grad():
+                return forward(self, x)
+
+        return Network(without if stop == "no_grad" else forward, conv=conv, last=lambda: conv(4))
+
+    plain = assert_same_logits(network(lambda x: x))
+    stopped = assert_same_logits(network(STOPS.get(stop, lambda x: x)))
+    kernels = [kernel + 0.1 for kernel in plain.kernels]
+    got, wanted = (
+        distillation_gradient(
+            each, images(), each.fold(each.kernels), kernels, alpha=1, beta=1, epsilon=0, workers=Workers()
+        )
+        for each in (stopped, plain)
+    )
+    for ours, theirs in zip([*got[0], *got[1:]], [*wanted[0], *wanted[1:]], strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_a_module_that_works_in_place_twice_does_so_both_times():
     def forward(self, x):
         x = self.conv(x)
