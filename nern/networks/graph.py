@@ -46,8 +46,11 @@ class _Tracer(fx.Tracer):
         return root_fn, [self.root, images]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """A plain convolution of any class stands as one node; one of another forward pass does so nowhere."""
-        return is_plain(m) or (not isinstance(m, nn.Conv2d) and super().is_leaf_module(m, module_qualified_name))
+        """What computes as torch's own layers stands as one node, of whatever class; no other convolution does."""
+        if isinstance(m, nn.Conv2d):
+            return is_plain(m)
+        own = any(m.children()) or "forward" in vars(m) or not type(m).forward.__module__.startswith("torch.nn.")
+        return not own or super().is_leaf_module(m, module_qualified_name)
 
 
 class FunctionalNetwork:

@@ -273,6 +273,32 @@ def test_a_feature_map_that_is_written_over_later_has_its_gradient(form):
         torch.testing.assert_close(ours, torch.zeros_like(ours) if plain is None else plain)
 
 
+@pytest.mark.parametrize(
+    ("base", "arguments", "maps"),
+    [
+        (nn.BatchNorm2d, (4, 1e-2), ["conv2d"]),  # folded into it
+        (nn.InstanceNorm2d, (4,), ["norm"]),
+        (nn.GroupNorm, (2, 4), ["norm"]),
+        (nn.Softplus, (), ["conv2d", "norm"]),
+    ],
+)
+def test_a_layer_of_a_class_of_ones_own_that_computes_as_torchs_is_torchs(base, arguments, maps):
+    """As where a project sets its own defaults; torch's checks of dimensions are no branches of the network."""
+    own = type("Own", (base,), {"__module__": __name__})
+    network = Network(lambda self, x: F.relu(self.norm(self.conv(x))), conv=conv, norm=lambda: own(*arguments))
+    assert assert_same_logits(network).maps == maps
+
+
+class Shifted(nn.GroupNorm):
+    def forward(self, x):
+        return super().forward(x) + 1
+
+
+def test_a_layer_with_a_forward_pass_of_its_own_is_traced():
+    network = Network(lambda self, x: F.relu(self.norm(self.conv(x))), conv=conv, norm=lambda: Shifted(2, 4))
+    assert assert_same_logits(network).maps == ["add"]
+
+
 STOPS = {
     "detach": lambda x: x.detach(),
     "detach by name": lambda x: torch.detach(input=x),

@@ -71,6 +71,10 @@ class Doubled(nn.Conv2d):
 
 
 class Halved(nn.Conv2d):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        nn.init.normal_(self._parameters["weight"])  # torch's own initialization went into the half
+
     def __getattr__(self, name):
         found = super().__getattr__(name)
         return found / 2 if name == "weight" else found
