@@ -1,6 +1,7 @@
 """The overlay that `nern init` writes. It is written as text, and every check reads that text."""
 
 import bisect
+import functools
 import re
 import shlex
 import textwrap
@@ -45,6 +46,7 @@ class Overlay:
         original: what the network is worth.
         variant: the protocol of the fits.
         sizes: hidden sizes of the predictors.
+        shares: what each of them takes of the bytes of the learned weights, in per cent.
         side: of the images, in pixels.
     """
 
@@ -60,6 +62,7 @@ class Overlay:
     original: str = ""
     variant: str = "decoupled-table"
     sizes: list[int] = field(default_factory=lambda: [1])
+    shares: list[int] = field(default_factory=list)
     side: int = 0
 
     @property
@@ -100,6 +103,7 @@ class Overlay:
         # the paper's code pads 32 pixels by 4; streams are cropped at random areas instead
         streams = isinstance(self.images, FolderImages) and self.images.streaming
         augmentation = {"padding": 0 if streams else self.side // 8, "flip": len(self.mean) == 3}
+        shares = " and ".join(", ".join(map(str, self.shares)).rsplit(", ", 1))
         name = _flow(self.name)  # in quotes where YAML would read a number or a truth value
         return f"""\
 # {self.name}: a trained network, its images, and the table that compares predictors of it.
@@ -128,7 +132,7 @@ tables:
   {name}:
     title: {_flow(f"{self.network_name}, reconstructed")}
     task: {name}
-    sizes: {_flow({self.network_name: self.sizes})} # 30, 40 and 50 % of the bytes of the weights that are learned
+    sizes: {_flow({self.network_name: self.sizes})} # {shares} % of the bytes of the weights that are learned
     smoothing: {_flow(list(_MODES))} # in-filter is the paper's other order of kernels
     variants: {_flow([self.variant])} # the paper's own protocol is base, of 70,000 iterations
 
@@ -181,14 +185,16 @@ def variant_of(kernels: int) -> str:
     return next((name for most, name in VARIANTS if kernels <= most), LARGER)
 
 
+def parameters_of(protocol: Protocol, layout: KernelLayout, hidden: int) -> int:
+    """How many parameters a predictor of this hidden size has."""
+    with torch.device("meta"):
+        predictor = predictor_of(protocol.embedding, protocol.activation, hidden, layout)
+    return sum(parameter.numel() for parameter in predictor.parameters())
+
+
 def sizes_of(protocol: Protocol, layout: KernelLayout) -> list[int]:
-    """The hidden sizes whose predictors have the largest number of parameters within each of `SHARES`."""
-
-    def parameters(hidden: int) -> int:
-        with torch.device("meta"):
-            predictor = predictor_of(protocol.embedding, protocol.activation, hidden, layout)
-        return sum(parameter.numel() for parameter in predictor.parameters())
-
+    """The hidden sizes whose predictors have the largest number of parameters within each of `SHARES`; 1 at least."""
     budgets = [share * layout.parameters for share in SHARES]
-    found = [bisect.bisect_right(range(1, 2**15), budget, key=parameters) for budget in budgets]
+    counted = functools.partial(parameters_of, protocol, layout)
+    found = [bisect.bisect_right(range(1, 2**15), budget, key=counted) for budget in budgets]
     return list(dict.fromkeys(max(1, size) for size in found))

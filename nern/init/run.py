@@ -13,7 +13,7 @@ from nern.errors import NernError
 from nern.files import write_text
 from nern.init import images, network
 from nern.init.options import Options, blaming, completed, validated
-from nern.init.overlay import Overlay, check_free, sizes_of, variant_of
+from nern.init.overlay import SHARES, Overlay, check_free, parameters_of, sizes_of, variant_of
 from nern.method.kernels import KernelLayout
 from nern.networks.loading import read_state_dict
 from nern.networks.trained_for import TrainedFor, check, of_channels
@@ -117,7 +117,15 @@ def sized(overlay: Overlay, original: TrainedOriginal) -> tuple[Overlay, Config]
     config = overlay.config()
     matrix.check(config)
     protocol = resolved.protocol_of(config, overlay.fit(config))
-    overlay = replace(overlay, sizes=sizes_of(protocol, layout))
+    sizes = sizes_of(protocol, layout)
+    shares = [round(100 * parameters_of(protocol, layout, size) / layout.parameters) for size in sizes]
+    if shares[0] > 100 * SHARES[-1]:
+        log.warning(
+            "only %s weights are learned: the smallest predictor takes %d %% of their bytes, and none is worth it",
+            f"{layout.parameters:,}",
+            shares[0],
+        )
+    overlay = replace(overlay, sizes=sizes, shares=shares)
     return overlay, overlay.config()
 
 

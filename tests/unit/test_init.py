@@ -216,10 +216,31 @@ def test_a_fit_costs_its_steps(place, monkeypatch):
     assert found == [protocol.training.iterations + protocol.distillation.iterations]
 
 
+SMALLEST = """
+
+def smallest(classes, in_channels):
+    parts = [nn.Conv2d(in_channels, 2, {}), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, classes)]
+    return nn.Sequential(*parts)
+"""
+
+
+@pytest.mark.parametrize(("size", "share"), [(1, 250), (3, 57)])
+def test_of_a_network_too_small_for_any_predictor_that_is_said(place, caplog, size, share):
+    """6 or 54 weights. With h 1 a table of 1 + 2 + 3 indices, its bias, 3 layers and the outputs are 15 or 31."""
+    Path("my_networks.py").write_text(MODULE + SMALLEST.format(size))
+    save_untrained("my_networks:smallest")
+    assert init("--weights", "other.pt", "--architecture", "my_networks:smallest", *FOLDER) == 0
+    assert written().tables["mine"].sizes == {"smallest": [1]}
+    assert f"the smallest predictor takes {share} % of their bytes" in caplog.text
+    assert f"# {share} % of the bytes of the weights" in Path("mine.yaml").read_text()
+
+
 def test_the_overlay_is_text_that_people_can_read(place):
     assert init(*LINE) == 0
     text = Path("mine.yaml").read_text()
     assert yaml.safe_load(text)["tables"]["mine"]["sizes"]["resnet8"]
+    first, second, third = map(int, re.search(r"# (\d+), (\d+) and (\d+) % of the bytes", text).groups())
+    assert 20 < first <= 30 < second <= 40 < third <= 50
     assert text.count("#") > 8 and max(map(len, text.splitlines())) <= 120
 
 
