@@ -69,13 +69,13 @@ class Config(Settings):
 Model = TypeVar("Model", bound=Settings)
 
 
-def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], override: Mapping[str, Any], section: str = "") -> dict[str, Any]:
     """`base` with the values of `override`; mappings of one kind merge, all else is replaced."""
     merged = dict(base)
     for key, value in override.items():
-        mine = merged.get(key)
-        if isinstance(mine, Mapping) and isinstance(value, Mapping) and _of_one_kind(key, mine, value):
-            merged[key] = _merge(mine, value)
+        mine, place = merged.get(key), f"{section}.*" if f"{section}.*" in KINDS else key
+        if isinstance(mine, Mapping) and isinstance(value, Mapping) and _of_one_kind(place, mine, value):
+            merged[key] = _merge(mine, value, key)
         else:
             merged[key] = value
     return merged

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 MODES = ("none", "in-filter", "cross-filter")
-KINDS = {"images": ("source", None), "embedding": ("kind", "positional")}
+KINDS = {"images": ("source", None), "embedding": ("kind", "positional"), "codecs.*": ("kind", None)}
 """Sections of several kinds, which have other keys: the key that says which, and the kind where nothing says so."""
 
 

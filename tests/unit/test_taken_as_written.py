@@ -1,0 +1,41 @@
+"""A configuration is taken as its author wrote it, or refused in one sentence: YAML has ways to mean something else."""
+
+from pathlib import Path
+
+import pytest
+
+from nern.config import read
+
+SHIPPED = Path(__file__).parents[2] / "config.yaml"
+
+
+def over_the_shipped(tmp_path: Path, *overlays: str):
+    files = [tmp_path / f"{number}.yaml" for number in range(len(overlays))]
+    for file, text in zip(files, overlays, strict=True):
+        file.write_text(text)
+    return read([SHIPPED, *files])
+
+
+@pytest.mark.parametrize(
+    ("overlay", "wanted"),
+    [
+        ("uniform-8: {kind: sparse, sparsity: 0.5}", {"kind": "sparse", "sparsity": 0.5, "bits": 32}),
+        ("sparse-50: {kind: float, bits: 16}", {"kind": "float", "bits": 16}),
+        ("uniform-4-coded: {kind: codebook, bits: 3}", {"kind": "codebook", "bits": 3}),
+        # of the same kind, or of none that is said: what is not said stays
+        ("sparse-50: {kind: sparse, sparsity: 0.6}", {"kind": "sparse", "sparsity": 0.6, "bits": 8}),
+        ("sparse-50: {bits: 16}", {"kind": "sparse", "sparsity": 0.5, "bits": 16}),
+    ],
+)
+def test_a_codec_of_another_kind_takes_nothing_from_the_one_of_its_name(tmp_path, overlay, wanted):
+    name = overlay.partition(":")[0]
+    assert over_the_shipped(tmp_path, f"codecs: {{{overlay}}}").codecs[name].model_dump() == wanted
+
+
+@pytest.mark.parametrize("name", ["kind", "images", "embedding", "codecs"])
+def test_a_codec_may_be_called_like_a_section(tmp_path, name):
+    found = over_the_shipped(
+        tmp_path, f"codecs: {{{name}: {{kind: sparse, sparsity: 0.5}}}}", f"codecs: {{{name}: {{bits: 8}}}}"
+    )
+    assert found.codecs[name].model_dump() == {"kind": "sparse", "sparsity": 0.5, "bits": 8}
+    assert "uniform-8" in found.codecs
