@@ -195,7 +195,9 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
             return value
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """As it is written: what `<<` merges into it stands there only later."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
@@ -208,8 +210,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
                 if message:
                     raise yaml.constructor.ConstructorError(problem=message, problem_mark=key.start_mark)
                 seen.add(key.value)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
+        return node
 
 
 def read_file(path: Path) -> Mapping[str, Any]:

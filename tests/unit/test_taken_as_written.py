@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nern.config import read
+from nern.config import read, read_file
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 
@@ -39,3 +39,9 @@ def test_a_codec_may_be_called_like_a_section(tmp_path, name):
     )
     assert found.codecs[name].model_dump() == {"kind": "sparse", "sparsity": 0.5, "bits": 8}
     assert "uniform-8" in found.codecs
+
+
+def test_a_mapping_may_be_merged_into_two_others(tmp_path):
+    file = tmp_path / "anchors.yaml"
+    file.write_text("a: {b: {c: &one {<<: {lr: 1, rise: 2}, lr: 3}}}\nd: {<<: *one, rise: 4}\n")
+    assert read_file(file) == {"a": {"b": {"c": {"lr": 3, "rise": 2}}}, "d": {"lr": 3, "rise": 4}}
