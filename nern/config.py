@@ -186,7 +186,7 @@ def parse(values: object, where: str = "configuration") -> Config:
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
-    """Refuses a key that stands twice in one mapping, whose first value would be lost, and one that is no text."""
+    """Refuses a key that stands twice, whose first value would be lost, or is no text, and numbers of odd bases."""
 
     def construct_scalar(self, node: yaml.ScalarNode) -> Any:
         """JSON writes a character beyond 16 bits as two halves, each of which YAML takes for a character."""
@@ -211,6 +211,25 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
                     raise yaml.constructor.ConstructorError(problem=message, problem_mark=key.start_mark)
                 seen.add(key.value)
         return node
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
+    """YAML 1.1 takes 0160 for 112 and 2:40 for 160."""
+    kind = node.tag.rpartition(":")[2]
+    value: int | float = getattr(loader, f"construct_yaml_{kind}")(node)
+    digits = node.value.replace("_", "").lstrip("+-")
+    octal = kind == "int" and len(digits) > 1 and digits[0] == "0" and digits.isdecimal()
+    if octal or ":" in digits:
+        raise yaml.constructor.ConstructorError(
+            problem=f"YAML reads {node.value} as {value}, {'octal' if octal else 'of base 60'}: write the number that "
+            "is meant in plain decimal digits, or quote a text",
+            problem_mark=node.start_mark,
+        )
+    return value
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
 
 
 def read_file(path: Path) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from nern.config import read, read_file
+from nern.errors import NernError
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 
@@ -45,3 +46,32 @@ def test_a_mapping_may_be_merged_into_two_others(tmp_path):
     file = tmp_path / "anchors.yaml"
     file.write_text("a: {b: {c: &one {<<: {lr: 1, rise: 2}, lr: 3}}}\nd: {<<: *one, rise: 4}\n")
     assert read_file(file) == {"a": {"b": {"c": {"lr": 3, "rise": 2}}}, "d": {"lr": 3, "rise": 4}}
+
+
+@pytest.mark.parametrize(
+    ("said", "read_as"),
+    [("0160", "112, octal"), ("-07", "-7, octal"), ("2:40", "160, of base"), ("1:30.5", "90.5, of")],
+)
+def test_a_number_that_yaml_reads_as_another_is_refused(tmp_path, said, read_as):
+    with pytest.raises(NernError, match=rf"0\.yaml: .*YAML reads {said} as {read_as}.*plain decimal digits.*line 1"):
+        over_the_shipped(tmp_path, f"seeds: [1, {said}]")
+
+
+def test_numbers_of_one_meaning_are_read(tmp_path):
+    text = "a: [0, 08, 1_000, 0x10, 1e-3, 1.0e-3, .5, 0.25, -0.5, 00.5, '0160', '2:40']"
+    (tmp_path / "a.yaml").write_text(text)
+    wanted = [
+        0,
+        "08",
+        1000,
+        16,
+        "1e-3",
+        1e-3,
+        0.5,
+        0.25,
+        -0.5,
+        0.5,
+        "0160",
+        "2:40",
+    ]  # texts become numbers by the schema
+    assert read_file(tmp_path / "a.yaml") == {"a": wanted}
