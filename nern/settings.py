@@ -88,6 +88,15 @@ class FolderImages(Settings):
     streaming: bool = Field(False, description="decode from disk at each use (ImageNet) instead of once into memory")
     workers: CountOrZero = Field(8, description="processes that decode while streaming")
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.size < type(self).model_fields["size"].default and "resize" not in self.model_fields_set:
+            raise ValueError(
+                f"size {self.size} without a resize: the shorter side would be brought to {self.resize} pixels and all "
+                f"but the middle {self.size} cut off; set resize too, to {self.size} for the whole of square images"
+            )
+        return self
+
 
 Images = Annotated[TorchvisionImages | DigitsImages | ParquetImages | FolderImages, Field(discriminator="source")]
 

@@ -28,7 +28,7 @@ TASK = {
     "std": [0.5, 0.5, 0.5],
     "networks": {"n": NETWORK},
 }
-FOLDER = {"source": "folder", "train": "a", "test": "b"}
+FOLDER = {"source": "folder", "train": "a", "test": "b", "resize": 256}
 VALUES: dict[str, Any] = {
     "seeds": [0],
     "originals": {"base": {}, "other": {}},

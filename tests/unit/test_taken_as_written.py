@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from nern.config import read, read_file
+from nern.config import parse, read, read_file
 from nern.errors import NernError
+from nern.settings import FolderImages
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 
@@ -75,3 +76,31 @@ def test_numbers_of_one_meaning_are_read(tmp_path):
         "2:40",
     ]  # texts become numbers by the schema
     assert read_file(tmp_path / "a.yaml") == {"a": wanted}
+
+
+def images(**sizes: object) -> dict[str, object]:
+    folder = {"source": "folder", "train": "a", "test": "b"} | sizes
+    network = {"networks": {"n": {"architecture": "cifar-resnet", "depth": 8}}}
+    return {"tasks": {"t": {"title": "T", "classes": 2, "images": folder, "mean": [0.5], "std": [0.5]} | network}}
+
+
+@pytest.mark.parametrize("size", [32, 64, 223])
+def test_small_images_are_not_cut_out_of_a_large_one_unless_that_is_said(size):
+    with pytest.raises(
+        NernError, match=rf"c: tasks\.t\.images: size {size} without a resize: .*set resize too, to {size}"
+    ):
+        parse(images(size=size), "c")
+    for resize in (size, 256):
+        found = parse(images(size=size, resize=resize)).tasks["t"].images
+        assert isinstance(found, FolderImages) and (found.size, found.resize) == (size, resize)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"size": 224}, {"size": 256}, {"resize": 288}])
+def test_sizes_of_imagenet_need_not_be_said(sizes):
+    parse(images(**sizes))
+
+
+def test_a_resize_of_another_file_counts(tmp_path):
+    first = "tasks: {imagenet: {images: {resize: 40}}}"
+    found = over_the_shipped(tmp_path, first, "tasks: {imagenet: {images: {size: 32}}}").tasks["imagenet"].images
+    assert isinstance(found, FolderImages) and (found.size, found.resize) == (32, 40)
