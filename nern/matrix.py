@@ -118,12 +118,13 @@ def all_cells(config: Config) -> list[Cell]:
 
 
 def check(config: Config) -> None:
-    """Resolve every cell, so that a wrong name, or a mean of bytes, is found before anything runs. Raises NernError."""
+    """Find a wrong name, and a mean or a deviation of bytes, before anything runs. Raises NernError."""
     for name in config.variants:
         layered(f"variants.{name}", *variant_layers(config, name))
     for name, task in config.tasks.items():
-        if max(map(abs, task.mean)) > 1:
-            raise NernError(f"tasks.{name}.mean: pixels count from 0 to 1; divide {task.mean} and std by 255")
+        if max(map(abs, [*task.mean, *task.std])) > 1:
+            said = f"mean {task.mean} and std {task.std}"
+            raise NernError(f"tasks.{name}: pixels count from 0 to 1, but {said} are of bytes; divide both by 255")
     places = [("tables", name, table_cells) for name in config.tables]
     places += [("figures", name, figure_cells) for name in config.figures.names]
     places += [("frontiers", name, frontier_cells) for name in config.frontiers]

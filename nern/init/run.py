@@ -103,8 +103,9 @@ def normalized(overlay: Overlay, options: Options, seen: images.Seen, said: Trai
     given, spread = options.mean or [], options.std or []
     if len(given) != len(spread):
         raise NernError("--mean, --std: give both, a number a channel")
-    if max(map(abs, given)) > 1:
-        raise NernError(f"--mean: pixels count from 0 to 1, so that {given} are too large; divide both by 255")
+    for option, numbers in (("--mean", given), ("--std", spread)):
+        if max(map(abs, numbers)) > 1:
+            raise NernError(f"{option}: pixels count from 0 to 1, so that {numbers} are too large; divide both by 255")
     if any(abs(theirs - ours) > deviation for theirs, ours, deviation in zip(mean, given, spread, strict=True)):
         log.warning("--mean %s is more than one deviation (--std) away from the training images' %s", given, mean)
     return replace(overlay, mean=given, std=spread, moments=f"as given; the training images have {mean} and {std}")

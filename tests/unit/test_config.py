@@ -127,10 +127,16 @@ def test_unknown_names_are_found_before_anything_runs(path, value, sentence):
         matrix.check(parse(changed(path, value)))
 
 
-def test_a_mean_of_bytes_is_refused_before_anything_runs():
-    sentence = r"tasks\.cifar10\.mean: pixels count from 0 to 1; divide \[125\.3, 123\.0, 113\.9\] and std by 255"
+@pytest.mark.parametrize(("key", "values"), [("mean", [125.3, 123.0, 113.9]), ("std", [255, 255, 255])])
+def test_a_mean_or_a_deviation_of_bytes_is_refused_before_anything_runs(key, values):
+    sentence = (
+        rf"tasks\.cifar10: pixels count from 0 to 1, but .*{key} \[{values[0]}.* are of bytes; divide both by 255"
+    )
     with pytest.raises(NernError, match=sentence):
-        matrix.check(parse(changed("tasks.cifar10.mean", [125.3, 123.0, 113.9])))
+        matrix.check(parse(changed(f"tasks.cifar10.{key}", values)))
+    for plain in ([0, 0, 0], [1, 1, 1]):
+        matrix.check(parse(changed("tasks.cifar10.mean", plain)))
+    matrix.check(parse(changed("tasks.cifar10.std", [1, 1, 1])))
 
 
 @pytest.mark.parametrize("overlay", [None, *OVERLAYS], ids=lambda path: path.name if path else "config.yaml")

@@ -150,6 +150,11 @@ MISTAKES = {
     "a size of parquet files": (nothing, [*replaced(LINE, images="parquet:files"), "--size", "8"], "--size: does not"),
     "a crop larger than the image": (nothing, [*LINE, "--size", "9", "--resize", "8"], "--images: size 9 does not fit"),
     "mean alone": (nothing, [*LINE, "--mean", "0.5", "0.5", "0.5"], "--mean, --std: give both"),
+    "a deviation of bytes": (
+        nothing,
+        [*LINE, "--mean", *["0"] * 3, "--std", *["255"] * 3],
+        r"--std: .*divide both by 255",
+    ),
     "a mean of bytes": (nothing, [*LINE, "--mean", *["127"] * 3, "--std", *["60"] * 3], "--mean: .*divide both by 255"),
     "no deviation": (nothing, [*LINE, "--mean", *["0.5"] * 3, "--std", *["0"] * 3], "--mean, --std: .*greater than 0"),
     "a channel too few": (nothing, [*LINE, "--mean", "0.5", "--std", "0.5"], "--weights: .*conv1.weight has shape"),
