@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +23,8 @@ from nern.errors import NernError
 log = logging.getLogger(__name__)
 _UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 """What a file system says of something that it does not have."""
+_LOOKS = 20
+"""Tries at a lock, a fortieth of a second apart: who only looks whether it is held has let it go by then."""
 
 
 def sha256(path: Path) -> str:
@@ -123,12 +126,21 @@ def exclusive(folder: Path) -> Iterator[None]:
         raise NernError(f"{folder}: cannot be written ({error.strerror}); mend its permissions") from None
     with file:
         try:
-            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NernError(f"{folder}: another process is working on it; wait for it, or end it first") from None
+            if not any(_locked(file) for _ in range(_LOOKS)):
+                raise NernError(f"{folder}: another process is working on it; wait for it, or end it first")
         except OSError as error:
             raise NernError(f"{folder}: cannot be locked ({error.strerror}); mend the file system") from None
         yield
+
+
+def _locked(file: IO[str]) -> bool:
+    """Take a lock, or find it held and wait a moment."""
+    try:
+        lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(1 / 40)
+        return False
+    return True
 
 
 def is_locked(folder: Path) -> bool:

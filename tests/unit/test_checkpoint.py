@@ -1,7 +1,9 @@
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -171,3 +173,14 @@ def test_a_second_process_leaves_with_one_sentence_until_the_first_is_gone(tmp_p
 def test_a_mapping_keeps_its_order(tmp_path):
     files.write_json(tmp_path / "x.json", {"b": 1, "a": 2})
     assert list(json.loads((tmp_path / "x.json").read_text())) == ["b", "a", "checksum"]
+
+
+def test_who_only_looks_whether_a_folder_is_worked_on_keeps_nobody_out(tmp_path):
+    """`nern status --watch` looks at every folder, every few seconds, and a fit begins when it pleases."""
+    with files.exclusive(tmp_path):
+        pass
+    with (tmp_path / ".lock").open("r") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        with files.exclusive(tmp_path):
+            assert files.is_locked(tmp_path)
