@@ -1,8 +1,8 @@
 """Encoded images to pixels, by Pillow: what torchvision's image folders use too.
 
-Most images are 8-bit gray or RGB. Others become so: 16 bits are scaled to 8 (65,535 becomes 255), palettes and CMYK are
-converted, transparency is dropped as by torchvision. Photographs are turned as their EXIF data say. Integers of 32 bits
-and floats are refused, since no file states their range.
+Most images are 8-bit gray or RGB. Others become so: 16 bits are scaled to 8 (65,535 becomes 255), and so are TIFF's 12
+(4,095); palettes and CMYK are converted, transparency is dropped as by torchvision. Photographs are turned as their
+EXIF data say. Integers of 32 bits or with a sign, and floats, are refused, since no file states their range.
 """
 
 import io
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.Image import Transpose
+from PIL.TiffImagePlugin import TiffImageFile
 
 from nern.errors import NernError
 
@@ -22,6 +23,9 @@ _GRAY = ("1", "L", "LA")
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 _AS_32_BITS = ("PNG", "PPM")
 """Formats of at most 16 bits, which Pillow may open as 32."""
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO = 0
+"""Of TIFF: tags, and the photometric interpretation in which gray runs from white to black."""
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -64,11 +68,16 @@ def decode(content: bytes, channels: int, where: str) -> Image.Image:
 
 def _of_8_bits(image: Image.Image, where: str) -> Image.Image:
     """The image with channels of 8 bits, of one bit, or as a palette of colors."""
-    if image.mode in _DEEP or (image.mode == "I" and image.format in _AS_32_BITS):
-        deep = np.asarray(image).astype(np.int64)
-        return Image.fromarray(((deep * 255 + 32_767) // 65_535).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        kind = "integers of 32 bits" if image.mode == "I" else "floats"
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    bits = tags.get(_BITS, (16,))[0]
+    signed = 2 in tags.get(_SAMPLE_FORMAT, ()) and bits < 32
+    if not signed and (image.mode in _DEEP or (image.mode == "I" and image.format in _AS_32_BITS)):
+        deep, largest = np.asarray(image).astype(np.int64), 2**bits - 1
+        if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            deep = largest - deep  # Pillow does that for images of 8 bits alone
+        return Image.fromarray(((deep * 255 + largest // 2) // largest).astype(np.uint8))
+    if image.mode in ("I", "F") or signed:
+        kind = "floats" if image.mode == "F" else "integers with a sign" if signed else "integers of 32 bits"
         raise NernError(f"{where}: the image is of {kind}, whose range is not known; save it with 8 or 16 bits")
     if image.mode in ("P", "PA"):
         flat = image.convert("RGB")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,21 @@ def gray(levels: np.ndarray) -> np.ndarray:
     return np.repeat(levels[..., None], 3, axis=2)
 
 
+def tiff(content: bytes, *, bits: int, zero_is_white: bool = False, signed: bool = False) -> bytes:
+    """An uncompressed gray TIFF of 16x16 pixels, by the book: Pillow writes no such files."""
+    data = 8 + 2 + 10 * 12 + 4  # behind the header and the one directory
+    tags = {256: 16, 257: 16, 258: bits, 259: 1, 262: int(not zero_is_white), 273: data, 277: 1, 278: 16}
+    tags |= {279: len(content), 339: 2 if signed else 1}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + content
+
+
+def packed(levels: np.ndarray) -> bytes:
+    """Two levels of 12 bits in three bytes."""
+    first, second = levels.reshape(-1, 2).astype(np.int64).T
+    return np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], 1).astype(np.uint8).tobytes()
+
+
 BIT = (RAMP > 99).astype(np.uint8) * 255
 OPAQUE = np.full((16, 16), 255, np.uint8)
 HALF = np.full((16, 16), 128, np.uint8)
@@ -55,6 +71,9 @@ SHOWN = {
     "8-bit gray": (saved(Image.fromarray(RAMP)), gray(RAMP)),
     "16-bit gray PNG": (saved(Image.fromarray(DEEP)), gray(RAMP)),
     "16-bit gray TIFF": (saved(Image.fromarray(DEEP), "TIFF"), gray(RAMP)),
+    "16-bit gray TIFF from white to black": (tiff((65_535 - DEEP).tobytes(), bits=16, zero_is_white=True), gray(RAMP)),
+    "8-bit gray TIFF from white to black": (tiff((255 - RAMP).tobytes(), bits=8, zero_is_white=True), gray(RAMP)),
+    "12-bit gray TIFF": (tiff(packed(np.rint(RAMP * (4095 / 255))), bits=12), gray(RAMP)),
     "big-endian 16-bit gray TIFF": (saved(Image.frombytes("I;16B", (16, 16), BIG_ENDIAN), "TIFF"), gray(RAMP)),
     "16-bit gray PGM": (b"P5\n16 16\n65535\n" + BIG_ENDIAN, gray(RAMP)),
     "10-bit gray PGM": (b"P5\n16 16\n1023\n" + TEN_BITS, gray(RAMP)),
@@ -115,6 +134,14 @@ def test_a_damage_that_ends_in_whatever_error_is_one_sentence():
         NernError, match=r"^image: cannot be decoded \('float' object .*; replace the image or remove it"
     ):
         read(bytes(content))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_integers_with_a_sign_are_refused(channels):
+    for bits, kind in ((8, np.int8), (16, np.int16)):
+        content = tiff((RAMP.astype(np.int16) - 128).astype(kind).tobytes(), bits=bits, signed=True)
+        with pytest.raises(NernError, match="image: the image is of integers with a sign, whose range is not known"):
+            read(content, channels)
 
 
 @given(arrays.arrays(np.uint16, (3, 4)))
