@@ -19,7 +19,11 @@ from nern.errors import NernError
 from nern.resolved import task_of, weights_file
 from nern.settings import FolderImages, ParquetImages
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"),
+    *(".jpe", ".jfif", ".pbm", ".pnm", ".gif", ".jp2", ".j2k"),
+)
+"""Torchvision's, and those of the other formats that are read."""
 _ENDINGS = tuple(suffix.encode() for suffix in SUFFIXES)
 LARGEST = 100_000
 """Files of a split that are read for its digest: ImageNet's 1.3 million are 150 GB."""

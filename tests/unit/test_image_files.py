@@ -115,6 +115,15 @@ def test_files_of_every_suffix_are_read():
     assert {known[suffix] for suffix in SUFFIXES} <= set(FORMATS)
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".jp2", ".jfif", ".PNG"])
+def test_no_image_of_a_class_is_passed_over_for_its_format(suffix, tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in (f"0{suffix}", "1.png"):
+        kind = Image.registered_extensions()[suffix.lower()]
+        (tmp_path / "a" / name).write_bytes(saved(Image.fromarray(RAMP), kind))
+    assert len(list_folder(tmp_path, "x")) == 2
+
+
 @pytest.mark.parametrize("kind", ["EPS", "PCX", "TGA", "ICO", "AVIF"])
 def test_an_image_of_another_format_is_refused_and_runs_nothing(kind, monkeypatch):
     ran = []
