@@ -43,7 +43,13 @@ def run(config: Config, task: str) -> None:
             splits = read_source(found.images, where, settings.channels, settings.classes)
             check_apart(set(image_digests(splits["train"][0])), image_digests(splits["test"][0]), where)
             log.info("%s: writing %s", task, folder)
-            prepared.write(folder, splits, settings, class_names(found.images, where), sources)
+            names = class_names(found.images, where)
+            if names and settings.classes > len(names):
+                raise NernError(
+                    f"tasks.{task}.classes: is {settings.classes}, but the images are of {len(names)} classes "
+                    f"({names[0]} to {names[-1]}); set {len(names)}"
+                )
+            prepared.write(folder, splits, settings, names, sources)
     manifest = prepared.read_manifest(folder)
     _say_order(task, manifest.class_names)
     counts = manifest.counts

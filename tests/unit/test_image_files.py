@@ -372,3 +372,20 @@ def test_the_names_of_classes_are_those_of_the_hub_or_of_the_folders(tmp_path, m
     for name in ("b", "a", "c"):
         Path("train", name).mkdir(parents=True)
     assert class_names(FolderImages(source="folder", train="train", test="train"), "x") == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("classes", "taken"), [(3, True), (4, False), (10, False)])
+def test_a_task_has_no_more_classes_than_its_images_name(classes, taken, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_named("a.parquet", ["cat", "dog", "eel"])
+    others = pa.table({"img": [saved(Image.fromarray(COLORS // 2))] * 3, "label": [0, 1, 2]})
+    pq.write_table(others, "b.parquet")
+    images = {"source": "parquet", "train": ["a.parquet"], "test": ["b.parquet"]}
+    task = {"title": "T", "classes": classes, "images": images, "mean": [0.5] * 3, "std": [0.5] * 3}
+    config = parse({"tasks": {"t": task | {"networks": {"n": {"architecture": "cifar-resnet", "depth": 20}}}}})
+    if taken:
+        prepare_data.run(config, "t")
+        return
+    with pytest.raises(NernError, match=rf"tasks\.t\.classes: is {classes}, but .* of 3 classes \(cat to eel\); set 3"):
+        prepare_data.run(config, "t")
+    assert not Path("results/t/images/data.json").exists()
