@@ -42,7 +42,7 @@ def _git(*arguments: str) -> str:
     """What git says in the package's folder; empty if it has no answer."""
     command = ["git", "-C", str(_PACKAGE), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, encoding="ascii", errors="replace", timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="ascii", errors="replace", timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
