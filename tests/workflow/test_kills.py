@@ -53,7 +53,9 @@ def _work(folder, arguments):
 def in_a_process(arguments):
     """A process that runs a command; it shares nothing but files."""
     child = SERVER.Process(target=_work, args=(Path.cwd(), arguments))
-    child.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONSAFEPATH", "1")  # the first starts the server: by this checkout, not the copy in the folder
+        child.start()
     return child
 
 
