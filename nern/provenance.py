@@ -16,8 +16,6 @@ from typing import Any
 _PACKAGE = Path(__file__).parent
 _CPUINFO = Path("/proc/cpuinfo")
 _THEN = " then "
-_WAIT = 120
-"""Seconds for git, which is slow on a machine that is busy with fits."""
 
 
 def versions() -> dict[str, str]:
@@ -44,9 +42,7 @@ def _git(*arguments: str) -> str:
     """What git says in the package's folder; empty if it has no answer."""
     command = ["git", "-C", str(_PACKAGE), *arguments]
     try:
-        done = subprocess.run(
-            command, capture_output=True, encoding="ascii", errors="replace", timeout=_WAIT, check=False
-        )
+        done = subprocess.run(command, capture_output=True, encoding="ascii", errors="replace", timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
