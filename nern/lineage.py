@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from nern.addresses import COMPRESSION, RESULTS, SECONDS, Cell, OriginalCell, manifest_path, parse_target
+from nern.addresses import COMPRESSION, MANIFEST, RESULTS, SECONDS, Cell, OriginalCell, manifest_path, parse_target
 from nern.code_digest import code_digest
 from nern.compression import compression_settings
 from nern.config import Config, fingerprint
@@ -19,7 +19,7 @@ from nern.matrix import figure_settings
 from nern.report_settings import ImportanceFigure
 from nern.resolved import FitSettings, data_settings, fit_settings, original_settings, permutation_settings
 
-_IMAGES = re.compile(rf"{RESULTS}/([^/]+)/images/data\.json")
+_IMAGES = re.compile(rf"{RESULTS}/([^/]+)/images/{re.escape(MANIFEST)}")
 _PERMUTATION = re.compile(r"permutation-(.+)\.npz")
 _FIGURE = "weight_importance"
 """The figure whose settings say what stage `importance` measures."""

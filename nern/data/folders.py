@@ -20,7 +20,7 @@ from nern.settings import FolderImages
 _MEMORY = 8 * 2**30
 """Bytes of pixels above which a folder is not read into memory."""
 _SAMPLE = 200
-"""How many test images are looked for among the training images, where none are decoded."""
+"""How many test images are looked for among the training images, where none are decoded; up to twice as many."""
 
 
 @dataclass(frozen=True)

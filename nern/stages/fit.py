@@ -169,7 +169,7 @@ def run(config: Config, cell: Cell, then: Callable[[], None]) -> None:
             folder / "fit.json",
             {"cell": cell.path, "fingerprint": fingerprint(fit.settings), "iterations": fit.total, "outputs": outputs}
             | facts
-            | recorder.record(workers.threads),
+            | recorder.record(workers.threads),  # versions and commit of all attempts, over those of this one
         )
         log.info("%s: %d iterations in %.1f s", cell.path, fit.total, recorder.seconds)
         try:
