@@ -164,15 +164,24 @@ def original_of(config: Config, cell: Cell) -> OriginalCell:
 
 
 def fit_settings(config: Config, cell: Cell) -> FitSettings:
-    """The resolved settings of a cell; NernError if any of its names is unknown."""
-    original = original_of(config, cell)
+    """The resolved settings of a cell.
+
+    Raises:
+        NernError: a name is unknown, or its protocol reorders kernels whose order its smoothing mode cannot store.
+    """
+    original, protocol = original_of(config, cell), protocol_of(config, cell)
+    if protocol.reorders and cell.smoothing != "cross-filter":
+        raise NernError(
+            f"{cell.path}: variant {cell.variant} reorders the kernels of each layer, and no order but "
+            "cross-filter's is stored whole; choose smoothing cross-filter, or a variant without reordering"
+        )
     return FitSettings(
         cell=cell.path,
         original=original_settings(config, original),
         permutation=permutation_settings(config, original, cell.smoothing),
         hidden=cell.hidden,
         seed=cell.seed,
-        protocol=protocol_of(config, cell),
+        protocol=protocol,
     )
 
 

@@ -186,6 +186,13 @@ class Losses(Settings):
     sums_twice: bool = Field(False, description="count residual sums twice in L_FMD (2022 and 2023 code, by aliasing)")
 
 
+class Reordering(Settings):
+    """Kernels change places in their layer while a predictor learns them: not the paper's fixed order."""
+
+    every: Count = Field(50, description="iterations between two times")
+    rounds: Count = Field(2, description="each time: ways in which a layer is cut into cells that are assigned exactly")
+
+
 class Phase(Settings):
     """One stretch of training the predictor with its own schedule."""
 
@@ -195,6 +202,17 @@ class Phase(Settings):
     losses: Losses = Losses()
     sampling: Sampling = Sampling()
     optimizer: Optimizer = Optimizer()
+    reordering: Reordering | None = Field(
+        None, description="of the cross-filter order, by the predictions (docs/fidelity.md); null: none, the paper's"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """In files, what came later and is not there is not said: fits of before keep their fingerprint."""
+        values: dict[str, Any] = handler(self)
+        if info.mode_is_json() and values.get("reordering", self) is None:
+            del values["reordering"]
+        return values
 
 
 Activation = Literal["relu", "gelu"]
@@ -222,6 +240,11 @@ class Protocol(Settings):
     training: Phase = Phase()
     distillation: Phase | None = Field(None, description="a second phase after `training` (the decoupled protocol)")
     evaluate_every: CountOrZero = Field(5000, description="iterations between tests for best-on-test; 0: never")
+
+    @property
+    def reorders(self) -> bool:
+        """Whether the order of the kernels is the fit's own."""
+        return any(phase is not None and phase.reordering is not None for phase in (self.training, self.distillation))
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:

@@ -24,8 +24,10 @@ from nern.method.backpropagation import PredictorPass
 from nern.method.distillation import Distillation
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateMLP, CoordinateTable
+from nern.method.reordering import better_places
 from nern.method.sampling import Sample, Sampler
 from nern.method.workers import Workers
+from nern.seeding import generator
 from nern.settings import Losses, Phase, PredictorPrecision
 
 ROUNDING = 32
@@ -80,7 +82,7 @@ class PredictorStep:
             workers: threads for the predictor's passes.
             precision: of the predictor's passes.
         """
-        self.layout, self.target = layout, target
+        self.layout, self.target, self.workers = layout, target, workers
         self.passes = PredictorPass(predictor, table, workers, precision)
         self.mask = layout.mask(target.device)
         self.rounding = ROUNDING * torch.finfo(target.dtype).eps * target.norm()
@@ -98,6 +100,36 @@ class PredictorStep:
     def _squared_errors(self) -> Tensor:
         """[n] the squared error of every kernel now."""
         return self._error(self.passes.predict()).square().sum(1)
+
+    @torch.no_grad()
+    def reorder(self, rounds: int, seed: int, purpose: str, step: int) -> None:
+        """Let kernels change places in their layer where that lowers L_recon.
+
+        Args:
+            rounds: as `better_places` takes them.
+            seed: of the cell.
+            purpose: of the random stream, which each layer has one of.
+            step: of the phase.
+        """
+        predicted = self.passes.predict()
+        if not bool(predicted.isfinite().all()):
+            return  # the fit ends by its loss
+
+        def of_layer(layer: int) -> Tensor:
+            own = generator(seed, f"{purpose}/reordering/{layer}", step)
+            return better_places(targets[layer], predictions[layer], rounds, own)
+
+        targets, predictions = self.target.split(self.layout.counts), predicted.split(self.layout.counts)
+        places = self.workers.map(of_layer, range(len(targets)))
+        orders = [order[better.to(order.device)] for order, better in zip(self.layout.orders, places, strict=True)]
+        self.order(orders)
+        self.errors = self._error(predicted).square().sum(1)
+
+    def order(self, orders: list[Tensor]) -> None:
+        """Set the order of each layer's kernels; the errors stay those of the places."""
+        weights = self.layout.weights(self.target)
+        self.layout = KernelLayout(self.layout.shapes, [order.to(self.target.device) for order in orders])
+        self.target = self.layout.rows(weights)
 
     def _reconstruction(self, losses: Losses) -> tuple[Tensor, Tensor]:
         """L_recon, and the factor that turns an error into its gradient."""

@@ -1,5 +1,6 @@
 """What a fit will take here: a few of its steps, timed."""
 
+import math
 import statistics
 import time
 from pathlib import Path
@@ -46,7 +47,7 @@ def fit_seconds(
         workers: threads of it.
 
     Returns:
-        The median time of a step of each kind, times their number, summed over the phases.
+        The median time of a step of each kind, times their number, summed over the phases; and of reorderings.
     """
     protocol = protocol_of(config, cell)
     orders = [torch.arange(filters * channels) for filters, channels, _, _ in original.shapes]  # an order takes no time
@@ -79,6 +80,10 @@ def fit_seconds(
                     break
             if seconds:
                 total += needs.count(distills) * statistics.median(seconds[1:] or seconds)
+        if phase.reordering is not None:
+            start = time.perf_counter()
+            forward.reorder(phase.reordering.rounds, cell.seed, "cost", 0)
+            total += math.ceil(phase.iterations / phase.reordering.every) * (time.perf_counter() - start)
     return total
 
 

@@ -24,6 +24,7 @@ from nern.method.embedding import kernel_coordinates
 from nern.method.kernels import KernelLayout
 from nern.method.optimizers import PredictorOptimizer
 from nern.method.predictor import CoordinateTable, initialize, initialize_default, predictor_of
+from nern.method.sampling import Sampler
 from nern.method.training import PredictorStep, StepLosses, cosine_lr, training_sampler
 from nern.method.workers import Workers
 from nern.resolved import original_of
@@ -32,6 +33,7 @@ from nern.settings import Phase
 from nern.stages import history
 from nern.stages.accuracy import TEST_BATCH, NotFiniteError, predict
 from nern.stages.artifacts import TrainedOriginal, load_original, load_permutation, network_file, rebuild
+from nern.stages.reconstruct import ORDER, orders_in
 from nern.stages.runtime import Run, provenance, start_in_pieces
 from nern.stages.teacher import Teacher
 
@@ -71,20 +73,20 @@ class Fit:
         self.stretches = [Stretch(*each) for each in zip(PURPOSES, phases, firsts, strict=False)]
         self.total = sum(phase.iterations for phase in phases)
 
-        self.layout = KernelLayout(self.original.shapes, permutation.orders).to(device)
-        self.target = self.layout.rows([weight.to(device) for weight in self.original.weights])
+        layout = KernelLayout(self.original.shapes, permutation.orders).to(device)
+        target = layout.rows([weight.to(device) for weight in self.original.weights])
         coordinates = kernel_coordinates(
-            [shape[:2] for shape in self.layout.shapes], normalized=protocol.embedding.normalized
+            [shape[:2] for shape in layout.shapes], normalized=protocol.embedding.normalized
         )
-        self.predictor = predictor_of(protocol.embedding, protocol.activation, cell.hidden, self.layout).to(device)
+        self.predictor = predictor_of(protocol.embedding, protocol.activation, cell.hidden, layout).to(device)
         table = CoordinateTable(coordinates, self.predictor.embedding).to(device)
         stream = generator(cell.seed, "initialization")
         if protocol.initialization == "default":
             initialize_default(self.predictor, stream)
         else:
-            initialize(self.predictor, table, self.target, self.layout.mask(device), stream)
+            initialize(self.predictor, table, target, layout.mask(device), stream)
         precision = protocol.predictor_precision
-        self.forward = PredictorStep(self.predictor, table, self.layout, self.target, workers, precision)
+        self.forward = PredictorStep(self.predictor, table, layout, target, workers, precision)
         self.exact = PredictorPass(self.predictor, table, workers)
 
         self.teacher = Teacher(config, cell.task, self.original, protocol.precision, device, workers)
@@ -107,9 +109,13 @@ class Fit:
             self.protocol.inputs, batch=stretch.phase.batch, seed=self.cell.seed, purpose=f"fit/{stretch.name}"
         )
 
+    def sampler(self, phase: Phase) -> Sampler:
+        """Of a phase, for the kernels in the order in which they stand."""
+        return training_sampler(phase, self.forward.layout, self.forward.target, self.cell.seed)
+
     def weights(self) -> list[Tensor]:
         """The reconstructed weights of each layer."""
-        return self.layout.weights(self.exact.predict())
+        return self.forward.layout.weights(self.exact.predict())
 
     def test(self) -> float | None:
         """Accuracy of the reconstructed network now, in per cent; None if its logits overflow: they may in between."""
@@ -125,14 +131,22 @@ class Fit:
 
     def tensors(self, optimizer: PredictorOptimizer) -> dict[str, Tensor]:
         """All tensors of the running fit."""
-        tensors = {f"predictor.{name}": value for name, value in self.predictor.state_dict().items()}
+        tensors = {f"predictor.{name}": value for name, value in self.predictor.state_dict().items()} | self.orders()
         tensors |= {f"optimizer.{name}": value for name, value in optimizer.tensors().items()}
         return tensors | {"errors": self.forward.errors}
+
+    def orders(self) -> dict[str, Tensor]:
+        """The order of each layer's kernels, by its name in the predictor's file; none where the fit keeps them."""
+        if not self.protocol.reorders:
+            return {}
+        return {f"{ORDER}{layer}": order.int() for layer, order in enumerate(self.forward.layout.orders)}
 
     def restore(self, tensors: dict[str, Tensor], optimizer: PredictorOptimizer) -> None:
         """Set the fit to saved tensors."""
         self.predictor.load_state_dict(_with_prefix(tensors, "predictor."))
         optimizer.restore(_with_prefix(tensors, "optimizer."))
+        if orders := orders_in(tensors):
+            self.forward.order(orders)
         self.forward.errors = tensors["errors"].to(self.device)
 
 
@@ -162,7 +176,7 @@ def run(config: Config, cell: Cell, then: Callable[[], None]) -> None:
             _stop(fit, fit.total, "the predictor's weights are not finite after")
         facts = provenance("fit", fit.inputs)
         metadata = {"cell": cell.path, "fingerprint": fingerprint(fit.settings), "code": facts["code"]["fit"]}
-        checkpoint.write_tensors(folder / "predictor.safetensors", fit.predictor.state_dict(), metadata)
+        checkpoint.write_tensors(folder / "predictor.safetensors", fit.predictor.state_dict() | fit.orders(), metadata)
         history.write(folder / "history.csv", fit.rows)
         outputs = {name: files.sha256(folder / name) for name in ("predictor.safetensors", "history.csv")}
         files.write_json(
@@ -214,12 +228,15 @@ def _run_phase(
 ) -> None:
     phase, every = stretch.phase, max(1, fit.total // HISTORY_ROWS)
     optimizing = phase.optimizer
-    sampler = training_sampler(phase, fit.layout, fit.target, fit.cell.seed)
+    sampler = fit.sampler(phase)
     with contextlib.ExitStack() as stack:
         batches = fit.batches(stretch)
         if batches is not None:
             stack.enter_context(batches)
         for step in steps:
+            if phase.reordering is not None and step % phase.reordering.every == 0:
+                fit.forward.reorder(phase.reordering.rounds, fit.cell.seed, f"fit/{stretch.name}", step)
+                sampler = fit.sampler(phase)  # at a place is another norm now
             lr = cosine_lr(step, phase.iterations, optimizing.lr, optimizing.final_lr, optimizing.rise)
             sample = sampler.draw(step)
             if batches is not None and needs_network(phase, step, gradient=fit.protocol.distillation_gradient):

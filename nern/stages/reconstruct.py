@@ -1,5 +1,6 @@
 """The reconstructed network of a fitted cell: predictor + permutation + the original's other parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from nern.stages.artifacts import (
     load_permutation,
 )
 
+ORDER = "order."
+"""Before the number of a layer: the name of its kernels' order in the predictor's file, where the fit made it."""
 PIECE = 2**14
 """Coordinates that a predictor is given at once."""
 
@@ -92,11 +95,25 @@ def load_fitted(config: Config, cell: Cell) -> FittedCell:
             f"run: nern fit {folder}"
         )
     check_images(cell.task, folder / "fit.json", record["inputs"], f"run: nern fit {folder}")
-    layout = KernelLayout(original.shapes, permutation.orders)
-    path = folder / "predictor.safetensors"
+    path, again = folder / "predictor.safetensors", f"run: nern fit {folder}"
     tensors, _ = checkpoint.read_tensors(path)
-    predictor = loaded_predictor(path, tensors, settings, layout, f"run: nern fit {folder}")
+    orders = orders_in(tensors)
+    if bool(orders) != settings.protocol.reorders:
+        kernels = "no order of its kernels" if settings.protocol.reorders else "an order of kernels of its own"
+        raise NernError(f"{path}: has {kernels}, which its protocol does not say; {again}")
+    try:
+        layout = KernelLayout(original.shapes, orders or permutation.orders)
+    except (NernError, ValueError) as error:
+        raise NernError(f"{path}: does not fit its network ({error}); {again}") from None
+    parameters = {name: tensor for name, tensor in tensors.items() if not name.startswith(ORDER)}
+    predictor = loaded_predictor(path, parameters, settings, layout, again)
     return FittedCell(settings, record, original, permutation, layout, predictor)
+
+
+def orders_in(tensors: Mapping[str, Tensor]) -> list[Tensor]:
+    """The orders among a fit's tensors: of each layer the kernel f·C + c at each place; none where it kept them."""
+    found = {name: tensor for name, tensor in tensors.items() if name.startswith(ORDER)}
+    return [found[name].long() for name in sorted(found, key=lambda name: int(name.removeprefix(ORDER)))]
 
 
 def predictor_parameters(config: Config, cell: Cell) -> int:

@@ -300,6 +300,24 @@ def test_a_variant_may_take_back_what_files_do_not_say():
     assert found["plain"] == found["base"] != found["wide"]
 
 
+def test_kernels_change_places_only_where_their_order_is_stored_whole():
+    config = extending(
+        reordered={"training": {"reordering": {}}}, back={"extends": "reordered", "training": {"reordering": None}}
+    )
+    cell = addresses.Cell("cifar10", "resnet20", "cross-filter", 140, "reordered", 0)
+    assert resolved.fit_settings(config, cell).protocol.reorders
+    for mode in ("none", "in-filter"):
+        with pytest.raises(
+            NernError, match=f"{mode}/h140/reordered/seed0: variant .* choose smoothing"
+        ):
+            resolved.fit_settings(config, dataclasses.replace(cell, smoothing=mode))
+        plain = dataclasses.replace(cell, smoothing=mode, variant="back")
+        base = dataclasses.replace(plain, variant="base")
+        assert not resolved.fit_settings(config, plain).protocol.reorders
+        found = [fingerprint(resolved.protocol_of(config, each)) for each in (plain, base)]
+        assert found[0] == found[1]
+
+
 def test_a_variant_that_extends_another_changes_what_it_says():
     config = extending(
         long={"training": {"iterations": 7, "batch": 8}},
@@ -495,7 +513,7 @@ OTHER = {
     "precision": "bfloat16",
     "predictor_precision": "bfloat16",
     "training": {"iterations": 7},
-    "distillation": {"iterations": 7},
+    "distillation": {"iterations": 7, "reordering": {"rounds": 3}},
     "evaluate_every": 7,
 }
 """Of each key of a protocol another value than its default."""
@@ -510,7 +528,7 @@ def test_a_configuration_that_is_written_and_read_again_says_the_same(tmp_path, 
     )
     (tmp_path / "merged.json").write_text(text_of(config))
     again = read([tmp_path / "merged.json"])
-    cell = addresses.Cell("cifar10", "resnet20", "none", 160, "back", 0)
+    cell = addresses.Cell("cifar10", "resnet20", "cross-filter", 160, "back", 0)
     for variant, wanted in (("back", default), ("base", None)):
         protocols = [resolved.protocol_of(each, dataclasses.replace(cell, variant=variant)) for each in (config, again)]
         assert protocols[0] == protocols[1]

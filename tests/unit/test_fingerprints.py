@@ -86,6 +86,7 @@ WHERE = {
     "TableEmbedding": "protocol.embedding.",
     "Phase": "protocol.training.", "Losses": "protocol.training.losses.",
     "Sampling": "protocol.training.sampling.", "Optimizer": "protocol.training.optimizer.",
+    "Reordering": "protocol.training.reordering.",
     "Table": "tables.t.", "Frontier": "frontiers.t.",
     "Compression": "compression.", "Stored": "compression.original.",
     "Distilled": "compression.original.distilled.0.",
@@ -186,6 +187,9 @@ DECIDES: dict[str, tuple[Any, str]] = {
     "Phase.iterations": (3, FIT),
     "Phase.batch": (3, FIT),
     "Phase.warmup": (3, FIT),
+    "Phase.reordering": ({}, FIT),
+    "Reordering.every": (3, FIT),
+    "Reordering.rounds": (3, FIT),
     "Optimizer.rise": (0.5, FIT),
     "Losses.reconstruction": (3, FIT),
     "Losses.alpha": (3, FIT),
@@ -255,7 +259,7 @@ def fields(model: type[Settings], seen: set[type[Settings]]) -> dict[str, list[t
 def leaves() -> set[str]:
     """The fields of the configuration that hold no section; a variant's are its protocol's, but for `extends`."""
     inherited = {f"Variant.{name}" for name in Protocol.model_fields}
-    optional = {"Protocol.distillation"}
+    optional = {"Protocol.distillation", "Phase.reordering"}
     return {name for name, held in fields(Config, set()).items() if not held or name in optional} - inherited
 
 
@@ -280,11 +284,11 @@ def changed(field: str, value: Any) -> dict[str, Any]:
 
 def prints(config: Config, task: str) -> dict[str, str]:
     """The fingerprints of one cell, of its original, and of what either is worth when it is stored."""
-    original, cell = OriginalCell(task, "n", "base"), Cell(task, "n", "in-filter", 8, "base", 0)
+    original, cell = OriginalCell(task, "n", "base"), Cell(task, "n", "cross-filter", 8, "base", 0)
     return {
         "data": fingerprint(data_settings(config, task)),
         "original": fingerprint(original_settings(config, original)),
-        "permutation": fingerprint(permutation_settings(config, original, "in-filter")),
+        "permutation": fingerprint(permutation_settings(config, original, "cross-filter")),
         "fit": fingerprint(fit_settings(config, cell)),
         "stored": fingerprint(compression_settings(config, original)),
         "coded": fingerprint(compression_settings(config, cell)),

@@ -616,6 +616,7 @@ class TestTable:
             ({"embedding": {"normalized": True}}, "normalized coordinates: not the paper's embedding"),
             ({"embedding": {"base": 1.1}}, "40 levels of base 1.1: not the code's embedding"),
             ({"activation": "gelu"}, "GELU between the predictor's layers: not the paper's ReLU"),
+            ({"training": {"reordering": {}}}, "kernels change places while they are learned: not the paper's order"),
             ({"precision": "bfloat16"}, "networks in bfloat16: not the paper's precision"),
             (muon | learned, "by Muon: not the paper's optimizer; a learned vector for each index: not the paper's"),
         ):

@@ -30,7 +30,11 @@ def longer(run):
     Path(LONGER).write_text(
         "execution: {save_every: 0.02}\n"
         "tasks: {digits: {original: {epochs: 4, milestones: [2]}}}\n"
-        "variants: {decoupled: {evaluate_every: 50, training: {iterations: 300}, distillation: {iterations: 20}}}\n"
+        "variants:\n"
+        "  decoupled:\n"
+        "    evaluate_every: 50\n"
+        "    training: {iterations: 300, reordering: {every: 7}}\n"
+        "    distillation: {iterations: 20, reordering: {every: 3}}\n"
     )
     return run
 

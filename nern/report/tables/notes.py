@@ -42,6 +42,8 @@ def beyond(protocol: Protocol) -> str:
         )
     if protocol.activation != "relu":
         reasons.append(f"{protocol.activation.upper()} between the predictor's layers: not the paper's ReLU")
+    if protocol.reorders:
+        reasons.append("kernels change places while they are learned: not the paper's order")
     passes = {"networks": protocol.precision, "the predictor": protocol.predictor_precision}
     if narrow := [of for of, precision in passes.items() if precision == "bfloat16"]:
         reasons.append(f"{' and '.join(narrow)} in bfloat16: not the paper's precision")
