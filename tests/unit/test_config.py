@@ -307,9 +307,7 @@ def test_kernels_change_places_only_where_their_order_is_stored_whole():
     cell = addresses.Cell("cifar10", "resnet20", "cross-filter", 140, "reordered", 0)
     assert resolved.fit_settings(config, cell).protocol.reorders
     for mode in ("none", "in-filter"):
-        with pytest.raises(
-            NernError, match=f"{mode}/h140/reordered/seed0: variant .* choose smoothing"
-        ):
+        with pytest.raises(NernError, match=f"{mode}/h140/reordered/seed0: variant .* choose smoothing"):
             resolved.fit_settings(config, dataclasses.replace(cell, smoothing=mode))
         plain = dataclasses.replace(cell, smoothing=mode, variant="back")
         base = dataclasses.replace(plain, variant="base")
