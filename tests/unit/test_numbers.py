@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 RUNS = sorted((ROOT / "tables/published").glob("*/README.md"))
 TRIALS = {"fidelity.md", "frontier.md", "performance.md"}
 """Pages of trials and timings of which no file was kept: only what links to a run, or names a file, is looked up."""
+TRIED = ("divergence", "agreement", "rmse", "rmse_at_750", "before")
+"""What files of trials have in columns."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "tables/published/README.md", *RUNS]
 CONFIG = configuration.read([ROOT / "config.yaml"])
 NAMED = re.compile(r"<!-- (?:numbers|rows): (.*?) -->\n")
@@ -50,7 +52,7 @@ def content(source):
     text = "\n".join(each.read_text() for each in files if each.suffix == ".md")
     lines = [line for each in files if each.suffix == ".csv" for line in csv.DictReader(each.open())]
     # published.csv has its values in two columns, and trials of learning rates what they came to
-    keys = ("weight_rmse", "low", "high", *(["divergence", "agreement"] if path.is_file() else []))
+    keys = ("weight_rmse", "low", "high", *(TRIED if path.is_file() else []))
     fits = [line[key] for line in lines for key in keys if line.get(key)]
     numbers = set(re.findall(r"\d[\d,]*\.\d+", text)) | set(fits)
     return numbers | set(re.findall(r"\d[\d,]*\.\d+ ± \d+\.\d+", text))
