@@ -137,6 +137,10 @@ def _check_frontier(config: Config, name: str) -> None:
     """Codecs that are there, and of each network one original: what stands side by side stands for the same weights."""
     learned: dict[str, OriginalCell] = {}
     count = 0
+    if not frontier_cells(config, name):
+        raise NernError(
+            "all its variants reorder kernels, and no mode of its smoothing stores their order; add cross-filter"
+        )
     for cell in {(c.network, c.variant): c for c in frontier_cells(config, name)}.values():
         original = original_of(config, cell)
         if learned.setdefault(cell.network, original) != original:

@@ -4,7 +4,7 @@ from nern.addresses import COMPRESSION, SECONDS, Cell, OriginalCell
 from nern.config import Config, layered
 from nern.errors import NernError
 from nern.report_settings import CellsFigure, FitFigure, Frontier, Table, TableFigure
-from nern.resolved import fit_settings, names_of, original_of, variant_layers
+from nern.resolved import fit_settings, names_of, original_of, stores_order, variant_layers
 from nern.settings import Settings
 
 FRONTIER = "frontier_"
@@ -43,9 +43,12 @@ def frontier_of(config: Config, name: str) -> Frontier:
 
 
 def frontier_cells(config: Config, name: str) -> list[Cell]:
-    """The cells of a frontier, by network, then by variant, smoothing mode and size."""
+    """The cells of a frontier, by network, then by variant, smoothing mode and size.
+
+    A variant that reorders kernels has none in the modes that cannot store its order.
+    """
     frontier = frontier_of(config, name)
-    return [
+    cells = [
         Cell(frontier.task, network, smoothing, hidden, variant, seed)
         for network, sizes in frontier.sizes.items()
         for variant in frontier.variants
@@ -53,6 +56,7 @@ def frontier_cells(config: Config, name: str) -> list[Cell]:
         for hidden in sizes
         for seed in config.seeds
     ]
+    return [cell for cell in cells if stores_order(config, cell)]
 
 
 def frontier_originals(config: Config, name: str) -> list[OriginalCell]:

@@ -163,14 +163,19 @@ def original_of(config: Config, cell: Cell) -> OriginalCell:
     return OriginalCell(cell.task, cell.network, protocol_of(config, cell).original)
 
 
+def stores_order(config: Config, cell: Cell) -> bool:
+    """Whether a cell's smoothing mode can store the order of its kernels: only cross-filter's is stored whole."""
+    return cell.smoothing == "cross-filter" or not protocol_of(config, cell).reorders
+
+
 def fit_settings(config: Config, cell: Cell) -> FitSettings:
     """The resolved settings of a cell.
 
     Raises:
         NernError: a name is unknown, or its protocol reorders kernels whose order its smoothing mode cannot store.
     """
-    original, protocol = original_of(config, cell), protocol_of(config, cell)
-    if protocol.reorders and cell.smoothing != "cross-filter":
+    original = original_of(config, cell)
+    if not stores_order(config, cell):
         raise NernError(
             f"{cell.path}: variant {cell.variant} reorders the kernels of each layer, and no order but "
             "cross-filter's is stored whole; choose smoothing cross-filter, or a variant without reordering"
@@ -181,7 +186,7 @@ def fit_settings(config: Config, cell: Cell) -> FitSettings:
         permutation=permutation_settings(config, original, cell.smoothing),
         hidden=cell.hidden,
         seed=cell.seed,
-        protocol=protocol,
+        protocol=protocol_of(config, cell),
     )
 
 

@@ -17,7 +17,7 @@ from nern.addresses import Cell
 from nern.config import fingerprint, read
 from nern.distilling import needs_network, network_steps
 from nern.errors import NernError
-from nern.matrix import frontier_inputs, frontier_originals
+from nern.matrix import frontier_cells, frontier_inputs, frontier_originals
 from nern.report.cells.collect import Digests
 from nern.report.frontier.front import on_front, verdicts
 from nern.report.frontier.points import MORE, NUMBERS, PREDICTOR, WEIGHTS, Compressed, _data, _values, compressed
@@ -195,6 +195,11 @@ def test_a_table_says_that_its_verdict_is_a_selection_on_the_test_images() -> No
             {"compression": {side: {"codecs": [], "distilled": []} for side in ("original", "predictor")}},
             "frontiers.cifar10: compression names no codec; add some to compression.original and compression.predictor",
         ),
+        (
+            {"frontiers": {"cifar10": {"variants": ["decoupled-reordered"], "smoothing": ["none"]}}},
+            "frontiers.cifar10: all its variants reorder kernels, and no mode of its smoothing stores their order; add "
+            "cross-filter",
+        ),
     ],
 )
 def test_a_frontier_that_would_compare_nothing_or_unlike_things_is_refused(
@@ -204,6 +209,18 @@ def test_a_frontier_that_would_compare_nothing_or_unlike_things_is_refused(
     with pytest.raises(NernError) as error:
         compression.check(config)
     assert str(error.value) == sentence
+
+
+def test_kernels_that_change_places_are_compared_where_their_order_is_stored_whole() -> None:
+    variants = ["decoupled-table", "decoupled-reordered"]
+    config = read([ROOT / "config.yaml"], {"frontiers": {"cifar10": {"variants": variants}}})
+    found = {(cell.variant, cell.smoothing) for cell in frontier_cells(config, "frontier_cifar10")}
+    assert found == {
+        ("decoupled-table", "none"),
+        ("decoupled-table", "cross-filter"),
+        ("decoupled-reordered", "cross-filter"),
+    }
+    compression.check(config)
 
 
 def test_a_frontier_is_made_of_what_was_measured_and_of_the_seconds_that_it_took(tmp_path: Path) -> None:
