@@ -97,17 +97,27 @@ def load_fitted(config: Config, cell: Cell) -> FittedCell:
     check_images(cell.task, folder / "fit.json", record["inputs"], f"run: nern fit {folder}")
     path, again = folder / "predictor.safetensors", f"run: nern fit {folder}"
     tensors, _ = checkpoint.read_tensors(path)
-    orders = orders_in(tensors)
-    if bool(orders) != settings.protocol.reorders:
-        kernels = "no order of its kernels" if settings.protocol.reorders else "an order of kernels of its own"
-        raise NernError(f"{path}: has {kernels}, which its protocol does not say; {again}")
     try:
-        layout = KernelLayout(original.shapes, orders or permutation.orders)
-    except (NernError, ValueError) as error:
-        raise NernError(f"{path}: does not fit its network ({error}); {again}") from None
+        layout = _layout(tensors, settings, original, permutation)
+    except NernError as error:
+        raise NernError(f"{path}: {error}; {again}") from None
     parameters = {name: tensor for name, tensor in tensors.items() if not name.startswith(ORDER)}
     predictor = loaded_predictor(path, parameters, settings, layout, again)
     return FittedCell(settings, record, original, permutation, layout, predictor)
+
+
+def _layout(
+    tensors: Mapping[str, Tensor], settings: FitSettings, original: TrainedOriginal, permutation: Permutation
+) -> KernelLayout:
+    """The kernels in the order that the fit made, or else in the original's; NernError if there is another order."""
+    orders = orders_in(tensors)
+    if orders and not settings.protocol.reorders:
+        raise NernError("has an order of kernels, which no fit of its protocol makes")
+    if not settings.protocol.reorders:
+        return KernelLayout(original.shapes, permutation.orders)
+    if len(orders) != len(original.shapes):
+        raise NernError(f"has orders of {len(orders)} layers, and its network {len(original.shapes)}")
+    return KernelLayout(original.shapes, orders)
 
 
 def orders_in(tensors: Mapping[str, Tensor]) -> list[Tensor]:

@@ -30,13 +30,20 @@ def with_variant(**settings: object) -> Config:
     return configuration.parse(values)
 
 
-@given(warmup=st.integers(0, 9), first=st.integers(0, 9), second=st.none() | st.integers(0, 9), weight=st.booleans())
-def test_a_fits_seconds_are_its_steps_of_either_kind_times_their_seconds(warmup, first, second, weight):
-    """3 s without the network and 5 s with it, by a clock that only the steps move."""
+@given(
+    warmup=st.integers(0, 9),
+    first=st.integers(0, 9),
+    second=st.none() | st.integers(0, 9),
+    weight=st.booleans(),
+    every=st.none() | st.integers(1, 4),
+)
+def test_a_fits_seconds_are_its_steps_of_either_kind_times_their_seconds(warmup, first, second, weight, every):
+    """3 s without the network, 5 s with it, and 7 s where kernels change places, by a clock that only these move."""
     losses = {"alpha": 1, "beta": 0} if weight else {"alpha": 0, "beta": 0}
     phase = {"batch": 2, "losses": losses, "sampling": {"kernels": 10}}
     distillation = None if second is None else phase | {"iterations": second}
-    config = with_variant(training=phase | {"iterations": first, "warmup": warmup}, distillation=distillation)
+    own = {"iterations": first, "warmup": warmup, "reordering": every and {"every": every}}
+    config = with_variant(training=phase | own, distillation=distillation)
     clock = [0.0]
 
     def taking(seconds: float):
@@ -49,12 +56,14 @@ def test_a_fits_seconds_are_its_steps_of_either_kind_times_their_seconds(warmup,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PredictorStep, "reconstruct", taking(3))
         patch.setattr(PredictorStep, "distill", taking(5))
+        patch.setattr(PredictorStep, "reorder", taking(7))
         patch.setattr(measuring.PredictorOptimizer, "step", lambda self, lr: None)
         patch.setattr(measuring.time, "perf_counter", lambda: clock[0])
         original = measuring.untrained(config, CELL)
         found = measuring.fit_seconds(config, CELL, original, (1, 8, 8), torch.device("cpu"), Workers())
     distilling = (max(first - warmup, 0) + (second or 0)) * weight
-    assert found == 5 * distilling + 3 * (first + (second or 0) - distilling)
+    reordering = len(range(0, first, every)) if every else 0
+    assert found == 5 * distilling + 3 * (first + (second or 0) - distilling) + 7 * reordering
 
 
 def test_a_step_of_every_kind_can_be_timed():
@@ -84,6 +93,7 @@ def test_cells_of_one_kind_are_measured_once():
         ({"evaluate_every": 7}, True),
         ({"precision": "bfloat16"}, False),
         ({"training": {"batch": 7}}, False),
+        ({"training": {"reordering": {}}}, False),
         ({"embedding": {"kind": "table"}}, False),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 import yaml
 from tiny import CELL, CONFIG, ORIGINAL, nern
 
-from nern import checkpoint
+from nern import checkpoint, files
 from nern import config as configuration
 from nern.addresses import Cell
 from nern.cli import main
@@ -22,7 +22,7 @@ from nern.stages.reconstruct import load_fitted
 from nern.stages.unpack import _in_order
 
 MODES = ("none", "in-filter", "cross-filter")
-GELU = ("decoupled-gelu", "cross-filter")
+OTHERS = [("decoupled-gelu", "cross-filter"), ("decoupled-reordered", "cross-filter")]
 
 
 def metrics(cell=CELL):
@@ -45,7 +45,7 @@ def accuracy(network):
 
 
 @pytest.mark.parametrize(
-    ("variant", "mode"), [*((each, mode) for each in ("decoupled", "decoupled-table") for mode in MODES), GELU]
+    ("variant", "mode"), [*((each, mode) for each in ("decoupled", "decoupled-table") for mode in MODES), *OTHERS]
 )
 def test_a_packed_network_is_the_evaluated_one_exactly(run, variant, mode):
     cell = CELL.replace("cross-filter", mode).replace("decoupled", variant)
@@ -77,6 +77,29 @@ def bits(values, count):
     flags += [0] * (-len(flags) % 8)
     packed = [sum(flag << bit for bit, flag in enumerate(flags[i : i + 8])) for i in range(0, len(flags), 8)]
     return torch.tensor(packed, dtype=torch.uint8)
+
+
+def test_a_predictor_without_the_order_that_its_fit_made_is_refused(run, capsys):
+    cell = CELL.replace("decoupled", "decoupled-reordered")
+    assert nern("fit", cell) == 0
+    path, record = Path(cell, "predictor.safetensors"), Path(cell, "fit.json")
+    tensors, metadata = checkpoint.read_tensors(path)
+    plain = {name: tensor for name, tensor in tensors.items() if not name.startswith("order.")}
+    for changed, sentence in (
+        (plain, f"{path}: has orders of 0 layers, and its network 9; run: nern fit {cell}"),
+        (
+            tensors | {"order.1": tensors["order.1"] * 0},
+            f"{path}: the order of layer 1 is no permutation of its",
+        ),
+        (plain | {"order.0": tensors["order.0"]}, f"{path}: has orders of 1 layers, and its network 9; run"),
+    ):
+        checkpoint.write_tensors(path, changed, metadata)
+        said = files.read_json(record)
+        said["outputs"]["predictor.safetensors"] = files.sha256(path)
+        files.write_json(record, said)
+        capsys.readouterr()
+        assert nern("evaluate", cell) == 2
+        assert sentence in capsys.readouterr().err
 
 
 def write_nern_1(fitted, path):
