@@ -7,7 +7,6 @@ from torch import Tensor
 
 from nern import files
 from nern.addresses import OriginalCell
-from nern.code_digest import code_digest
 from nern.config import Config, fingerprint
 from nern.method.permutation import cross_filter_permutation, in_filter_permutation, overhead_bits
 from nern.resolved import network_of, permutation_settings
@@ -37,7 +36,6 @@ def run(config: Config, original: OriginalCell, mode: str) -> None:
         "mode": mode,
         "fingerprint": fingerprint(settings),
         "original": trained.sha256,
-        "code": code_digest("nern.stages.permute"),
         "overhead_bits": repr(bits),
     }
     path = Path(original.permutation(mode))

@@ -75,8 +75,8 @@ def run(config: Config, original: OriginalCell) -> None:
         predictions = predict(module.eval(), tests, Workers(), original.path)  # which may refuse it: nothing is written
         tensors = {name: value.contiguous() for name, value in module.state_dict().items()}
         facts = provenance("train_original", inputs)
-        metadata = {"fingerprint": fingerprint(settings), "code": facts["code"]["train_original"]}
-        checkpoint.write_tensors(network_file(original), tensors, metadata)
+        # not by which code: the same weights are the same file, so that what later versions make of them is comparable
+        checkpoint.write_tensors(network_file(original), tensors, {"fingerprint": fingerprint(settings)})
         digest = files.sha256(network_file(original))
         write_predictions(original, predictions, digest)
         metrics = {

@@ -43,6 +43,19 @@ def one_sentence(capsys, *needles):
         assert needle in lines[-1]
 
 
+def test_the_same_weights_and_orders_are_the_same_files_whichever_code_made_them(run, monkeypatch):
+    """Else what an earlier version made of an original could not stand beside what a later one makes of it."""
+    paths = [Path(ORIGINAL, name) for name in ("network.safetensors", "permutation-cross-filter.npz")]
+    wanted = [path.read_bytes() for path in paths]
+    monkeypatch.setattr(runtime, "code_digest", lambda module: "0123456789abcdef")
+    for path in paths:
+        path.unlink()
+    assert nern("train-original", ORIGINAL, "--threads", "1") == 0  # as in the fixture
+    assert nern("permute", ORIGINAL, "--mode", "cross-filter") == 0
+    assert metrics(ORIGINAL)["code"] == {"train_original": "0123456789abcdef"}
+    assert [path.read_bytes() for path in paths] == wanted
+
+
 def test_metrics_say_what_was_made(run):
     found = metrics()
     assert found["predictor_parameters"] == 240 * 10 + 10 + 3 * (10 * 10 + 10) + 10 * 9 + 9
