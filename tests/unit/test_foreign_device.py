@@ -16,6 +16,8 @@ from benchmarks import variants
 from benchmarks.problem import Problem, Setting
 from nern.data.batches import ImageBatches
 from nern.data.prepared import ImageSet
+from nern.method import training
+from nern.method.training import PredictorStep
 from nern.method.workers import Workers
 from nern.settings import Augmentation, Phase, PositionalEmbedding, TableEmbedding
 from nern.stages import accuracy
@@ -76,6 +78,19 @@ def test_a_step_stays_on_its_device(fake, precision, embedding, activation, name
         for step in range(8):  # both of the magnitude method's ways to draw, and Lookahead's turn
             work(step)
     assert all(parameter.device == ELSEWHERE == parameter.grad.device for parameter in problem.predictor.parameters())
+
+
+def test_kernels_change_places_on_their_device(fake, monkeypatch):
+    """The places are found on the CPU, and all that they order lies on the device before and after."""
+    monkeypatch.setattr(training, "better_places", lambda kernels, *_: torch.arange(len(kernels)).flip(0))
+    with set_up():
+        setting = Setting("resnet8", 12, Phase.model_validate({"batch": 4}), embedding=TableEmbedding(kind="table"))
+        problem = Problem(setting, ELSEWHERE, size=8)
+        with fake:
+            step = PredictorStep(problem.predictor, problem.table, problem.layout, problem.target, Workers())
+            step.reorder(2, 0, "fit/training", 0)
+            step.reconstruct(problem.sampler.draw(1), problem.setting.phase.losses)
+    assert {tensor.device for tensor in (step.target, step.errors, *step.layout.orders)} == {ELSEWHERE}
 
 
 def test_batches_and_predictions_stay_on_their_device(fake, monkeypatch):
