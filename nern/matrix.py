@@ -135,7 +135,7 @@ def check(config: Config) -> None:
     for kind, name, cells_of in places:
         try:
             cells = cells_of(config, f"{FRONTIER}{name}" if kind == "frontiers" else name)
-            for cell in {(c.network, c.variant): c for c in cells}.values():
+            for cell in {(c.network, c.variant, c.smoothing): c for c in cells}.values():
                 fit_settings(config, cell)
         except NernError as error:
             raise NernError(f"{kind}.{name}: {error}") from None

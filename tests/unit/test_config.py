@@ -316,6 +316,18 @@ def test_kernels_change_places_only_where_their_order_is_stored_whole():
         assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("modes", [["none", "cross-filter"], ["cross-filter", "in-filter"]])
+def test_a_table_of_an_order_that_cannot_be_stored_is_refused_before_anything_runs(modes):
+    table = {"task": "cifar10", "title": "T", "sizes": {"resnet20": [140]}, "variants": ["reordered"]}
+    values = copy.deepcopy(SHIPPED)
+    values["variants"]["reordered"] = {"training": {"reordering": {}}}
+    values["tables"] = {"t": table | {"smoothing": ["cross-filter"]}}
+    matrix.check(parse(values | {"figures": {}}))
+    values["tables"] = {"t": table | {"smoothing": modes}}
+    with pytest.raises(NernError, match=r"^tables\.t: results/.*/seed.: variant reordered reorders the kernels"):
+        matrix.check(parse(values | {"figures": {}}))
+
+
 def test_a_variant_that_extends_another_changes_what_it_says():
     config = extending(
         long={"training": {"iterations": 7, "batch": 8}},
