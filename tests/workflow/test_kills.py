@@ -35,6 +35,7 @@ def longer(run):
         "    evaluate_every: 50\n"
         "    training: {iterations: 300, reordering: {every: 7}}\n"
         "    distillation: {iterations: 20, reordering: {every: 3}}\n"
+        "tables: {digits: {smoothing: [cross-filter]}}\n"  # the only order that such a fit can store
     )
     return run
 
