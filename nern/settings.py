@@ -50,6 +50,18 @@ class Settings(BaseModel):
     """Base of every section: unknown keys are refused, values cannot change after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    LATER: ClassVar[tuple[str, ...]] = ()
+    """Keys that came after fits were published, with defaults that change nothing in them."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """In files, what came later and has its default is not said: fits of before keep their fingerprint."""
+        values: dict[str, Any] = handler(self)
+        if info.mode_is_json():
+            for key in self.LATER:
+                if getattr(self, key) == type(self).model_fields[key].default:
+                    values.pop(key, None)
+        return values
 
 
 class TorchvisionImages(Settings):
@@ -196,6 +208,8 @@ class Reordering(Settings):
 class Phase(Settings):
     """One stretch of training the predictor with its own schedule."""
 
+    LATER = ("reordering",)
+
     iterations: CountOrZero = 70_000
     batch: Count = 256
     warmup: CountOrZero = Field(0, description="first iterations on L_recon alone")
@@ -206,14 +220,6 @@ class Phase(Settings):
         None, description="of the cross-filter order, by the predictions (docs/fidelity.md); null: none, the paper's"
     )
 
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        """In files, what came later and is not there is not said: fits of before keep their fingerprint."""
-        values: dict[str, Any] = handler(self)
-        if info.mode_is_json() and values.get("reordering", self) is None:
-            del values["reordering"]
-        return values
-
 
 Activation = Literal["relu", "gelu"]
 Inputs = Literal["images", "uniform", "uniform-2", "normal"]
@@ -221,6 +227,8 @@ Inputs = Literal["images", "uniform", "uniform-2", "normal"]
 
 class Protocol(Settings):
     """Everything about a fit but its cell: what is learned from what, and how."""
+
+    LATER = ("activation",)
 
     original: Name = Field("base", description="which of `originals` is learned")
     embedding: Embedding = PositionalEmbedding()
@@ -245,14 +253,6 @@ class Protocol(Settings):
     def reorders(self) -> bool:
         """Whether the order of the kernels is the fit's own."""
         return any(phase is not None and phase.reordering is not None for phase in (self.training, self.distillation))
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        """In files, what came later and has its default is not said: fits of before keep their fingerprint."""
-        values: dict[str, Any] = handler(self)
-        if info.mode_is_json() and values.get("activation") == "relu":
-            del values["activation"]
-        return values
 
 
 class Variant(Protocol):

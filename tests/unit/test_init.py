@@ -2,6 +2,7 @@
 
 import builtins
 import itertools
+import math
 import re
 import shutil
 import sys
@@ -196,7 +197,11 @@ def test_sizes_are_the_largest_predictors_within_their_share(layers, embedding):
 
 @pytest.mark.parametrize(
     ("kernels", "variant"),  # ResNet20 and ResNet56 for CIFAR-10, with projection shortcuts, and ResNet18's 3×3 layers
-    [(32_304, "decoupled-table"), (96_816, "decoupled-deep-float32"), (1_220_608, "decoupled-table-long")],
+    [
+        (32_304, "decoupled-reordered"),
+        (96_816, "decoupled-deep-float32-reordered"),
+        (1_220_608, "decoupled-table-long"),
+    ],
 )
 def test_the_variant_suits_the_number_of_kernels(kernels, variant):
     assert variant_of(kernels) == variant
@@ -212,8 +217,9 @@ def test_a_fit_costs_its_steps(place, monkeypatch):
     assert init(*LINE) == 0
     config = written()
     protocol = protocol_of(config, table_cells(config, "mine")[0])
-    # by this clock every step takes a second
-    assert found == [protocol.training.iterations + protocol.distillation.iterations]
+    # by this clock every step takes a second, and so does every reordering
+    reorderings = math.ceil(protocol.training.iterations / protocol.training.reordering.every)
+    assert found == [protocol.training.iterations + reorderings + protocol.distillation.iterations]
 
 
 SMALLEST = """
