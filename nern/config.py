@@ -21,7 +21,19 @@ from nern.codecs import AnyCodec
 from nern.compression_settings import Compression
 from nern.errors import NernError
 from nern.report_settings import Figures, Frontier, Table
-from nern.settings import KINDS, Count, CountOrZero, Name, Original, Positive, Protocol, Settings, Task, Unique, Variant
+from nern.settings import (
+    KINDS,
+    Count,
+    CountOrZero,
+    Named,
+    Original,
+    Positive,
+    Protocol,
+    Settings,
+    Task,
+    Unique,
+    Variant,
+)
 
 
 class Threads(Settings):
@@ -56,10 +68,10 @@ class Config(Settings):
     execution: Execution = Execution()
     original: Original = Original()
     protocol: Protocol = Protocol()
-    tasks: dict[Name, Task]
-    originals: dict[Name, Original] = Field({"base": Original()})
-    variants: dict[Name, Variant] = Field({"base": Variant()})
-    codecs: dict[Name, AnyCodec] = Field({}, description="ways to store tensors in bytes")
+    tasks: Named[Task]
+    originals: Named[Original] = Field({"base": Original()})
+    variants: Named[Variant] = Field({"base": Variant()})
+    codecs: Named[AnyCodec] = Field({}, description="ways to store tensors in bytes")
     compression: Compression = Compression()
     tables: dict[TableName, Table] = Field({})
     frontiers: dict[TableName, Frontier] = Field({})

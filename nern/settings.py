@@ -3,7 +3,7 @@
 The only definition of each, with its default, its range and its meaning.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -40,6 +40,23 @@ Fraction = Annotated[float, _NUMBER, Field(ge=0, le=1, allow_inf_nan=False)]
 Momentum = Annotated[float, _NUMBER, Field(ge=0, lt=1, allow_inf_nan=False)]
 Finite = Annotated[float, _NUMBER, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_Value = TypeVar("_Value")
+
+
+def _apart(values: dict[str, _Value]) -> dict[str, _Value]:
+    """Names become folders, which some file systems tell apart without regard to case."""
+    seen: dict[str, str] = {}
+    for name in values:
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            raise ValueError(
+                f"{other} and {name} differ in upper and lower case alone, and some file systems would take them for "
+                "one folder; rename one"
+            )
+    return values
+
+
+Named = Annotated[dict[Name, _Value], AfterValidator(_apart)]
+"""Things that are called by names, which become folders."""
 Mode = Literal["none", "in-filter", "cross-filter"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 PredictorPrecision = Literal["float32", "bfloat16"]
@@ -290,7 +307,7 @@ class Task(Settings):
     mean: Annotated[list[Finite], Field(min_length=1)]
     std: Annotated[list[Positive], Field(min_length=1)]
     augmentation: Augmentation = Augmentation()
-    networks: dict[Name, Network]
+    networks: Named[Network]
     original: Original = Field(Original(), description="overrides for this task")
     protocol: Protocol = Field(Protocol(), description="overrides for this task")
 

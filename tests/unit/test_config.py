@@ -38,6 +38,16 @@ MISTAKES = {
     "top-level typo": ("protocoll", {}, "protocoll: unknown key"),
     "deep typo": ("protocol.training.optimizer.lrate", 1e-3, "protocol.training.optimizer.lrate: unknown key"),
     "typo in an override": ("variants.base.trainingg", {}, "variants.base.trainingg: unknown key"),
+    "variants that differ by case alone": (
+        "variants.Decoupled",
+        {},
+        "variants: decoupled and Decoupled differ in upper and lower case alone",
+    ),
+    "networks that differ by case alone": (
+        "tasks.cifar10.networks.ResNet20",
+        {"architecture": "cifar-resnet", "depth": 20},
+        "tasks.cifar10.networks: resnet20 and ResNet20 differ in upper and lower case alone",
+    ),
     "word for a number": ("protocol.training.optimizer.lr", "fast", "optimizer.lr: Input should be a valid number"),
     "boolean for a number": ("protocol.training.batch", True, "a number is needed"),
     "negative size": ("tables.cifar10.sizes.resnet20", [-140], "greater than or equal to 1"),
