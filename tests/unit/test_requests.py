@@ -1,4 +1,7 @@
+import re
 from pathlib import Path
+
+import pytest
 
 from nern import config as configuration
 from nern import requests
@@ -30,3 +33,12 @@ def test_imported_originals_ask_for_no_training():
 
 def test_processes_that_decode_need_memory():
     assert requests.mebibytes(CONFIG, "imagenet") - requests.mebibytes(CONFIG, "cifar10") == 8 * 1_500
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parents[2] / "workflow/rules").glob("*.smk")), ids=lambda file: file.stem
+)
+def test_a_rule_that_says_its_minutes_asks_for_more_in_a_retry(file):
+    # the profiles promise it: a job that ran out of time goes on where it was, with more
+    asked = re.findall(r"^ +runtime=(\w+)", file.read_text(), re.MULTILINE)
+    assert set(asked) <= {"minutes", "retried"}

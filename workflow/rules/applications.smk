@@ -79,7 +79,7 @@ rule importance:
     resources:
         gpu=GPU,
         mem_mb=memory,
-        runtime=60,
+        runtime=retried(60),
     message:
         "Weigh the filters of {params.path}"
     shell:

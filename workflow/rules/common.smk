@@ -101,6 +101,11 @@ def minutes(function, *arguments):
     )
 
 
+def retried(first):
+    """`runtime` of a rule that asks for as many minutes whatever it is about, and in a retry for more."""
+    return lambda wildcards, attempt: attempt * first
+
+
 def memory(wildcards, attempt):
     """`mem_mb` of a rule that works with a task's images."""
     return attempt * checked(requests.mebibytes, wildcards.task)

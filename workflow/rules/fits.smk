@@ -43,7 +43,7 @@ rule evaluate:
     resources:
         gpu=GPU,
         mem_mb=memory,
-        runtime=30,
+        runtime=retried(30),
     priority: 4
     message:
         "Evaluate {params.path}"

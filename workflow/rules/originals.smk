@@ -10,7 +10,7 @@ rule prepare_data:
         code=code_digest("nern.stages.prepare_data"),
     resources:
         mem_mb=memory,
-        runtime=120,
+        runtime=retried(120),
     log:
         "logs/{task}/prepare_data.log",
     message:
@@ -72,7 +72,7 @@ rule permute:
     threads: THREADS.permute
     resources:
         mem_mb=4000,
-        runtime=60,
+        runtime=retried(60),
     priority: 2
     message:
         "Order the kernels of {wildcards.network} ({wildcards.original}): {wildcards.mode}"
