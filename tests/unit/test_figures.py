@@ -1,6 +1,7 @@
 """What figures show: frames by formulas and by hand. That each is drawn is for the smoke run."""
 
 import base64
+import itertools
 import math
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -22,6 +24,7 @@ from torch import nn
 
 from nern import config as configuration
 from nern import files
+from nern.codecs import AnyCodec
 from nern.compression import compression_settings
 from nern.config import fingerprint
 from nern.errors import NernError
@@ -459,6 +462,18 @@ def test_no_two_curves_look_the_same():
     )
     lines = figure.axes[0].lines
     assert len({(line.get_color(), str(line._dash_pattern)) for line in lines}) == len(lines) == 16
+
+
+def test_no_two_curves_of_a_frontier_look_the_same_and_predictors_have_colors_of_their_own():
+    kinds = [get_args(codec.model_fields["kind"].annotation)[0] for codec in get_args(get_args(AnyCodec)[0])]
+    weights = [f"weights: {kind}{end}" for kind in kinds for end in ("", ", distilled")]
+    parts = itertools.product(("none", "in-filter", "cross-filter"), "abc", ("float", "coded", "coded, distilled"))
+    predictors = ["predictor, {}, {}: {}".format(*part) for part in parts]
+    looks = frontier.looks_of([*weights, *predictors])
+    shown = {(look["color"], look["marker"], str(look["linestyle"])) for look in looks.values()}
+    assert len(shown) == len(weights) + len(predictors) > 40
+    colors = [{looks[method]["color"] for method in methods} for methods in (weights, predictors)]
+    assert not colors[0] & colors[1]
 
 
 @pytest.mark.parametrize(

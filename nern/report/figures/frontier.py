@@ -1,12 +1,13 @@
 """A frontier as a figure: accuracy and divergence against bytes, a curve a method, and the front."""
 
+from collections import Counter
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nern.report.figures.style import COLORS, LINES, MARKERS, SAYS, plain, plain_ticks, style, svg
+from nern.report.figures.style import LINES, MARKERS, SAYS, plain, plain_ticks, style, svg
 from nern.report.frontier.front import KIB, describe, kibibytes
 from nern.report.frontier.points import PREDICTOR, WEIGHTS
 from nern.report.tables.entries import NAMES
@@ -17,6 +18,14 @@ DIVERGENCES = 1e-3, 10.0
 nothing is left of the network: such points would squeeze the others."""
 LEAST_ACCURACY = 30
 """Points below the original's accuracy that the axis shows at most: worse ways would squeeze the others."""
+COLORS_OF = {
+    "weights": ["#7F7F7F"],
+    "weights, distilled": ["#0072B2"],
+    "predictor": ["#D55E00", "#CC79A7", "#E69F00", "#009E73"],
+}
+"""The question is about predictors: they are in warm colors, and what they stand beside is in gray and in blue."""
+WIDTHS = {"weights": 0.8, "weights, distilled": 1.2, "predictor": 1.8}
+"""Of their curves, in points."""
 ABOVE = 1.5, 0.5
 """Points above the original's accuracy, and above the best one, that the axis shows at least."""
 
@@ -33,11 +42,12 @@ def draw(data: pd.DataFrame, title: str) -> Figure:
     """A row of two panels per network. Each point says in a browser what it is."""
     done = data[data["n"] > 0].assign(method=lambda rows: rows.apply(_method, axis=1))
     networks, methods = list(dict.fromkeys(done["network"])), list(dict.fromkeys(done["method"]))
+    looks = looks_of(methods)
     figure = Figure(figsize=(11, 1 + 3.6 * len(networks)))
     for row, network in zip(figure.subplots(len(networks), 2, squeeze=False), networks, strict=True):
         part = done[done["network"] == network]
         for axes, (measure, label) in zip(row, PANELS.items(), strict=True):
-            _panel(axes, part, measure, methods)
+            _panel(axes, part, measure, looks)
             axes.set_title(network)
             axes.set_xlabel("bytes of the learnable weights (KiB)")
             axes.set_ylabel(label)
@@ -65,6 +75,26 @@ def _method(row: pd.Series) -> str:
     return f"predictor, {order}, {row['variant']}: {coded}"
 
 
+def looks_of(methods: list[str]) -> dict[str, dict[str, Any]]:
+    """Color, marker, line and its width of each curve; no two are alike."""
+    looks: dict[str, dict[str, Any]] = {}
+    counts: Counter[str] = Counter()
+    for method in methods:
+        distilled = ", distilled" * method.endswith(", distilled")
+        family = f"weights{distilled}" if method.startswith("weights") else "predictor"
+        number, colors = counts[family], COLORS_OF[family]
+        counts[family] += 1
+        turn = number // len(MARKERS)  # the markers once more, with other lines
+        looks[method] = {
+            "color": colors[number % len(colors)],
+            "marker": MARKERS[number % len(MARKERS)],
+            "linestyle": LINES[(number + turn) % len(LINES)],
+            "linewidth": WIDTHS[family],
+            "zorder": 3 if family == "predictor" else 2,
+        }
+    return looks
+
+
 def _unseen(done: pd.DataFrame) -> str:
     """How many points lie beyond the axes, if any do."""
     worst = int((done["accuracy"] < done["original_accuracy"] - LEAST_ACCURACY).sum())
@@ -80,7 +110,7 @@ def _missing(data: pd.DataFrame) -> str:
     return f"\n{missing} of {every} measurements are missing" if missing else ""
 
 
-def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> None:
+def _panel(axes: Axes, data: pd.DataFrame, measure: str, looks: dict[str, dict[str, Any]]) -> None:
     axes.set_xscale("log")
     plain_ticks(axes.xaxis)
     if measure == "divergence":
@@ -95,20 +125,19 @@ def _panel(axes: Axes, data: pd.DataFrame, measure: str, methods: list[str]) -> 
     shown = data.assign(divergence=data["divergence"].clip(lower=DIVERGENCES[0]))
     front = shown[shown[f"front_{measure}"]].sort_values("bytes")
     axes.plot(front["bytes"] / KIB, front[measure], color="#999999", linewidth=5, alpha=0.35, label="front")
-    for number, method in enumerate(methods):
+    for method, look in looks.items():
         part = shown[shown["method"] == method].sort_values("bytes")
         # the best of a method for each number of bytes; the rest are points beside the curve
         better = part[measure].cummin() if measure == "divergence" else part[measure].cummax()
         best = part[part[measure] == better]
-        look: dict[str, Any] = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
         inside = part[part[measure].between(low, high)]
         bars = {"yerr": inside[f"{measure}_half_width"], "ecolor": look["color"]}
         axes.errorbar(inside["bytes"] / KIB, inside[measure], fmt="none", alpha=0.5, **bars)
-        line = LINES[number % len(LINES)]
-        axes.plot(best["bytes"] / KIB, best[measure], linestyle=line, label=method, linewidth=1.1, **look)
+        axes.plot(best["bytes"] / KIB, best[measure], label=method, **look)
+        point = look | {"linestyle": "", "alpha": 0.5}
         for index, row in inside.iterrows():
             says = f"{SAYS}{_says(data.loc[index])}"
-            axes.plot(row["bytes"] / KIB, row[measure], linestyle="", alpha=0.5, zorder=3, gid=says, **look)
+            axes.plot(row["bytes"] / KIB, row[measure], gid=says, **point)
 
 
 def _says(row: pd.Series) -> str:
