@@ -50,7 +50,7 @@ def decode(content: bytes, channels: int, where: str) -> Image.Image:
             image.load()
             turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
             flat = _of_8_bits(image, where)
-            if channels == 1 and flat.mode not in _GRAY:
+            if channels == 1 and not _is_gray(flat):
                 raise NernError(
                     f"{where}: the image is in color (mode {image.mode}), but the task's mean and std have one "
                     "channel: give three numbers"
@@ -67,7 +67,7 @@ def decode(content: bytes, channels: int, where: str) -> Image.Image:
 
 
 def _of_8_bits(image: Image.Image, where: str) -> Image.Image:
-    """The image with channels of 8 bits, of one bit, or as a palette of colors."""
+    """The image with channels of 8 bits or of one bit."""
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     bits = tags.get(_BITS, (16,))[0]
     signed = 2 in tags.get(_SAMPLE_FORMAT, ()) and bits < 32
@@ -79,11 +79,15 @@ def _of_8_bits(image: Image.Image, where: str) -> Image.Image:
     if image.mode in ("I", "F") or signed:
         kind = "floats" if image.mode == "F" else "integers with a sign" if signed else "integers of 32 bits"
         raise NernError(f"{where}: the image is of {kind}, whose range is not known; save it with 8 or 16 bits")
-    if image.mode in ("P", "PA"):
-        flat = image.convert("RGB")
-        bands = flat.split()
-        return bands[0] if bands[0].tobytes() == bands[1].tobytes() == bands[2].tobytes() else flat
-    return image
+    return image.convert("RGB") if image.mode in ("P", "PA") else image
+
+
+def _is_gray(image: Image.Image) -> bool:
+    """Whether no pixel has a color: Pillow opens PNGs of 16-bit gray and alpha, and palettes of grays, as color."""
+    if image.mode in _GRAY:
+        return True
+    red, green, blue = (band.tobytes() for band in image.convert("RGB").split())
+    return red == green == blue
 
 
 def check_channels(channels: int, where: str) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,15 @@ def tiff(content: bytes, *, bits: int, zero_is_white: bool = False, signed: bool
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + content
 
 
+def png(content: bytes, *, bits: int, color_type: int) -> bytes:
+    """A PNG of 16x16 pixels, by the book: Pillow writes no 16 bits of gray and alpha."""
+    header = struct.pack(">IIBBBBB", 16, 16, bits, color_type, 0, 0, 0)
+    file = b"\x89PNG\r\n\x1a\n"
+    for kind, data in {b"IHDR": header, b"IDAT": zlib.compress(content), b"IEND": b""}.items():
+        file += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return file
+
+
 def packed(levels: np.ndarray) -> bytes:
     """Two levels of 12 bits in three bytes."""
     first, second = levels.reshape(-1, 2).astype(np.int64).T
@@ -64,12 +74,15 @@ BIT = (RAMP > 99).astype(np.uint8) * 255
 OPAQUE = np.full((16, 16), 255, np.uint8)
 HALF = np.full((16, 16), 128, np.uint8)
 BIG_ENDIAN = DEEP.astype(">u2").tobytes()
+DEEP_AND_ALPHA = b"".join(b"\0" + np.dstack([row, row * 0 + 30_000]).astype(">u2").tobytes() for row in DEEP)
+"""Rows of a PNG, no filter."""
 TEN_BITS = (np.arange(256) * 1023 // 255).astype(">u2").tobytes()
 PALETTE = Image.fromarray(COLORS).quantize(255)
 TRANSPARENT = Image.merge("LA", [Image.fromarray(RAMP), Image.fromarray(HALF)])
 SHOWN = {
     "8-bit gray": (saved(Image.fromarray(RAMP)), gray(RAMP)),
     "16-bit gray PNG": (saved(Image.fromarray(DEEP)), gray(RAMP)),
+    "16-bit gray and alpha PNG": (png(DEEP_AND_ALPHA, bits=16, color_type=4), gray(RAMP)),
     "16-bit gray TIFF": (saved(Image.fromarray(DEEP), "TIFF"), gray(RAMP)),
     "16-bit gray TIFF from white to black": (tiff((65_535 - DEEP).tobytes(), bits=16, zero_is_white=True), gray(RAMP)),
     "8-bit gray TIFF from white to black": (tiff((255 - RAMP).tobytes(), bits=8, zero_is_white=True), gray(RAMP)),
