@@ -139,7 +139,8 @@ def _check_frontier(config: Config, name: str) -> None:
     count = 0
     if not frontier_cells(config, name):
         raise NernError(
-            "all its variants reorder kernels, and no mode of its smoothing stores their order; add cross-filter"
+            "all its variants reorder kernels, and no mode of its smoothing stores their order; add cross-filter or "
+            "in-filter"
         )
     for cell in {(c.network, c.variant): c for c in frontier_cells(config, name)}.values():
         original = original_of(config, cell)

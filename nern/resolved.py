@@ -164,8 +164,8 @@ def original_of(config: Config, cell: Cell) -> OriginalCell:
 
 
 def stores_order(config: Config, cell: Cell) -> bool:
-    """Whether a cell's smoothing mode can store the order of its kernels: only cross-filter's is stored whole."""
-    return cell.smoothing == "cross-filter" or not protocol_of(config, cell).reorders
+    """Whether a cell's smoothing mode stores the order of its kernels, if its protocol makes one."""
+    return cell.smoothing != "none" or not protocol_of(config, cell).reorders
 
 
 def fit_settings(config: Config, cell: Cell) -> FitSettings:
@@ -177,8 +177,8 @@ def fit_settings(config: Config, cell: Cell) -> FitSettings:
     original = original_of(config, cell)
     if not stores_order(config, cell):
         raise NernError(
-            f"{cell.path}: variant {cell.variant} reorders the kernels of each layer, and no order but "
-            "cross-filter's is stored whole; choose smoothing cross-filter, or a variant without reordering"
+            f"{cell.path}: variant {cell.variant} reorders the kernels of each layer, and smoothing none stores no "
+            "order; choose cross-filter or in-filter, or a variant without reordering"
         )
     return FitSettings(
         cell=cell.path,

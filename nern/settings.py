@@ -216,10 +216,10 @@ class Losses(Settings):
 
 
 class Reordering(Settings):
-    """Kernels change places in their layer while a predictor learns them: not the paper's fixed order."""
+    """Kernels change places in their layer or filter while a predictor learns them: not the paper's fixed order."""
 
     every: Count = Field(50, description="iterations between two times")
-    rounds: Count = Field(2, description="each time: ways in which a layer is cut into cells that are assigned exactly")
+    rounds: Count = Field(2, description="each time: how often places are assigned; a layer is cut into cells anew")
 
 
 class Phase(Settings):
@@ -234,7 +234,7 @@ class Phase(Settings):
     sampling: Sampling = Sampling()
     optimizer: Optimizer = Optimizer()
     reordering: Reordering | None = Field(
-        None, description="of the cross-filter order, by the predictions (docs/fidelity.md); null: none, the paper's"
+        None, description="of a cross-filter or in-filter order, by the predictions; null: none, the paper's"
     )
 
 

@@ -134,7 +134,7 @@ tables:
     title: {_flow(f"{self.network_name}, reconstructed")}
     task: {name}
     sizes: {_flow({self.network_name: self.sizes})} # {shares} % of the bytes of the weights that are learned
-    smoothing: [{_MODE}] # the paper's others, none and in-filter, need a variant that does not reorder kernels
+    smoothing: [{_MODE}] # or in-filter, of fewer bytes; none needs a variant that does not reorder kernels
     variants: {_flow([self.variant])} # the paper's own protocol is base, of 70,000 iterations
 
 frontiers:

@@ -7,6 +7,8 @@ step ever raises it.
 
 A whole layer of 4,096 kernels takes seconds to assign. But who changes places are kernels that are alike. So random
 hyperplanes cut the layer into cells of neighbors, and each cell is assigned for itself, exactly.
+
+An in-filter order takes less than half the bits: filters change places as wholes, and kernels only within their filter.
 """
 
 import numpy as np
@@ -42,6 +44,32 @@ def better_places(kernels: Tensor, predicted: Tensor, rounds: int, generator: to
             _, best = linear_sum_assignment(theirs[cell] @ ours[places[cell]].T, maximize=True)
             places[cell] = places[cell][best]
     return torch.from_numpy(places)
+
+
+def better_places_in_filters(
+    kernels: Tensor, predicted: Tensor, filters: int, rounds: int, generator: torch.Generator
+) -> Tensor:
+    """As `better_places`, by orders that keep the kernels of each filter together.
+
+    Args:
+        kernels: [n, k²], a filter's n / filters kernels one after the other.
+        predicted: [n, k²].
+        filters: how many; each round assigns them whole, their kernels aligned as they stand, then each one's kernels.
+        rounds: how often.
+        generator: of the hyperplanes, on the CPU, where a filter has more kernels than a cell.
+
+    Returns:
+        [n] indices into `kernels`, on the CPU.
+    """
+    ours, theirs = (rows.double().cpu().unflatten(0, (filters, -1)) for rows in (kernels, predicted))
+    places = torch.arange(len(kernels)).view(filters, -1)
+    for _ in range(rounds):
+        products = theirs.flatten(1) @ ours.flatten(0, 1)[places].flatten(1).T
+        places = places[linear_sum_assignment(products.numpy(), maximize=True)[1]]
+        for place, filter_ in enumerate(places):
+            better = better_places(ours.flatten(0, 1)[filter_], theirs[place], 1, generator)
+            places[place] = filter_[better]
+    return places.flatten()
 
 
 def _cells(points: Floats, indices: Places, generator: torch.Generator) -> list[Places]:

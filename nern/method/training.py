@@ -24,7 +24,7 @@ from nern.method.backpropagation import PredictorPass
 from nern.method.distillation import Distillation
 from nern.method.kernels import KernelLayout
 from nern.method.predictor import CoordinateMLP, CoordinateTable
-from nern.method.reordering import better_places
+from nern.method.reordering import better_places, better_places_in_filters
 from nern.method.sampling import Sample, Sampler
 from nern.method.workers import Workers
 from nern.seeding import generator
@@ -102,10 +102,11 @@ class PredictorStep:
         return self._error(self.passes.predict()).square().sum(1)
 
     @torch.no_grad()
-    def reorder(self, rounds: int, seed: int, purpose: str, step: int) -> None:
+    def reorder(self, mode: str, rounds: int, seed: int, purpose: str, step: int) -> None:
         """Let kernels change places in their layer where that lowers L_recon.
 
         Args:
+            mode: "cross-filter"; or "in-filter", where they change places in their filter, and filters in their layer.
             rounds: as `better_places` takes them.
             seed: of the cell.
             purpose: of the random stream, which each layer has one of.
@@ -117,6 +118,9 @@ class PredictorStep:
 
         def of_layer(layer: int) -> Tensor:
             own = generator(seed, f"{purpose}/reordering/{layer}", step)
+            if mode == "in-filter":
+                filters = self.layout.shapes[layer][0]
+                return better_places_in_filters(targets[layer], predictions[layer], filters, rounds, own)
             return better_places(targets[layer], predictions[layer], rounds, own)
 
         targets, predictions = self.target.split(self.layout.counts), predicted.split(self.layout.counts)

@@ -82,7 +82,7 @@ def fit_seconds(
                 total += needs.count(distills) * statistics.median(seconds[1:] or seconds)
         if phase.reordering is not None:
             start = time.perf_counter()
-            forward.reorder(phase.reordering.rounds, cell.seed, "cost", 0)
+            forward.reorder(cell.smoothing, phase.reordering.rounds, cell.seed, "cost", 0)
             total += math.ceil(phase.iterations / phase.reordering.every) * (time.perf_counter() - start)
     return total
 

@@ -235,7 +235,8 @@ def _run_phase(
             stack.enter_context(batches)
         for step in steps:
             if phase.reordering is not None and step % phase.reordering.every == 0:
-                fit.forward.reorder(phase.reordering.rounds, fit.cell.seed, f"fit/{stretch.name}", step)
+                rounds, purpose = phase.reordering.rounds, f"fit/{stretch.name}"
+                fit.forward.reorder(fit.cell.smoothing, rounds, fit.cell.seed, purpose, step)
                 sampler = fit.sampler(phase)  # at a place is another norm now
             lr = cosine_lr(step, phase.iterations, optimizing.lr, optimizing.final_lr, optimizing.rise)
             sample = sampler.draw(step)

@@ -117,7 +117,13 @@ def _layout(
         return KernelLayout(original.shapes, permutation.orders)
     if len(orders) != len(original.shapes):
         raise NernError(f"has orders of {len(orders)} layers, and its network {len(original.shapes)}")
-    return KernelLayout(original.shapes, orders)
+    layout = KernelLayout(original.shapes, orders)
+    if settings.permutation.mode == "in-filter":
+        for layer, (order, (filters, channels, _, _)) in enumerate(zip(orders, original.shapes, strict=True)):
+            of_filter = order.view(filters, channels) // channels
+            if (of_filter != of_filter[:, :1]).any():
+                raise NernError(f"the order of layer {layer} parts the kernels of a filter: it is not in-filter")
+    return layout
 
 
 def orders_in(tensors: Mapping[str, Tensor]) -> list[Tensor]:

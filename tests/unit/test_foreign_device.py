@@ -88,7 +88,7 @@ def test_kernels_change_places_on_their_device(fake, monkeypatch):
         problem = Problem(setting, ELSEWHERE, size=8)
         with fake:
             step = PredictorStep(problem.predictor, problem.table, problem.layout, problem.target, Workers())
-            step.reorder(2, 0, "fit/training", 0)
+            step.reorder("cross-filter", 2, 0, "fit/training", 0)
             step.reconstruct(problem.sampler.draw(1), problem.setting.phase.losses)
     assert {tensor.device for tensor in (step.target, step.errors, *step.layout.orders)} == {ELSEWHERE}
 

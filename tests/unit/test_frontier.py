@@ -198,7 +198,7 @@ def test_a_table_says_that_its_verdict_is_a_selection_on_the_test_images() -> No
         (
             {"frontiers": {"cifar10": {"variants": ["decoupled-reordered"], "smoothing": ["none"]}}},
             "frontiers.cifar10: all its variants reorder kernels, and no mode of its smoothing stores their order; add "
-            "cross-filter",
+            "cross-filter or in-filter",
         ),
     ],
 )
@@ -211,13 +211,15 @@ def test_a_frontier_that_would_compare_nothing_or_unlike_things_is_refused(
     assert str(error.value) == sentence
 
 
-def test_kernels_that_change_places_are_compared_where_their_order_is_stored_whole() -> None:
-    variants = ["decoupled-table", "decoupled-reordered"]
-    config = read([ROOT / "config.yaml"], {"frontiers": {"cifar10": {"variants": variants}}})
+def test_kernels_that_change_places_are_compared_where_their_order_is_stored() -> None:
+    variants, modes = ["decoupled-table", "decoupled-reordered"], ["none", "in-filter", "cross-filter"]
+    config = read([ROOT / "config.yaml"], {"frontiers": {"cifar10": {"variants": variants, "smoothing": modes}}})
     found = {(cell.variant, cell.smoothing) for cell in frontier_cells(config, "frontier_cifar10")}
     assert found == {
         ("decoupled-table", "none"),
+        ("decoupled-table", "in-filter"),
         ("decoupled-table", "cross-filter"),
+        ("decoupled-reordered", "in-filter"),
         ("decoupled-reordered", "cross-filter"),
     }
     compression.check(config)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_training import RECONSTRUCTION, Problem, sample_of
 
 from nern.method import reordering
-from nern.method.reordering import better_places
+from nern.method.reordering import better_places, better_places_in_filters
 
 
 def stream(seed=0):
@@ -60,6 +60,38 @@ def test_cells_are_small_and_cover_a_layer_once():
     assert max(map(len, cells)) <= reordering.CELL
 
 
+def grid_of(places, filters):
+    """[F, C] the filter and [F, C] the channel that stand at each place."""
+    channels = len(places) // filters
+    return (places // channels).view(filters, channels), (places % channels).view(filters, channels)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 80), st.integers(1, 3))
+def test_an_in_filter_order_keeps_filters_together_and_fits_no_worse(seed, filters, channels, rounds):
+    kernels, predicted = torch.randn(2, filters * channels, 4, generator=stream(seed))
+    places = better_places_in_filters(kernels, predicted, filters, rounds, stream(seed + 1))
+    moved, within = grid_of(places, filters)
+    assert moved[:, 0].sort().values.tolist() == list(range(filters))
+    assert torch.equal(moved, moved[:, :1].expand_as(moved))
+    assert torch.equal(within.sort(dim=1).values, torch.arange(channels).expand_as(within))
+    assert distance(kernels[places], predicted) <= distance(kernels, predicted) * (1 + 1e-12)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 4))
+def test_filters_and_then_their_kernels_are_ordered_as_brute_force_orders_them(seed, filters, channels):
+    kernels, predicted = torch.randn(2, filters, channels, 9, generator=stream(seed))
+    moved, within = grid_of(
+        better_places_in_filters(kernels.flatten(0, 1), predicted.flatten(0, 1), filters, 1, stream()), filters
+    )
+    by_distance = [(distance(kernels[list(p)], predicted), p) for p in itertools.permutations(range(filters))]
+    assert min(by_distance)[1] == tuple(moved[:, 0].tolist())
+    for place, filter_ in enumerate(moved[:, 0]):
+        ours = [kernels[filter_][list(p)] for p in itertools.permutations(range(channels))]
+        least = min(distance(kernel, predicted[place]) for kernel in ours)
+        assert distance(kernels[filter_][within[place]], predicted[place]) == pytest.approx(least, abs=1e-9)
+
+
 @pytest.fixture
 def double():
     torch.set_default_dtype(torch.float64)
@@ -73,7 +105,7 @@ class TestStep:
         problem = Problem()
         step, before = problem.step, problem.layout.weights(problem.target)
         losses = step.reconstruct(sample_of(problem), RECONSTRUCTION)
-        step.reorder(2, 0, "fit/training", 0)
+        step.reorder("cross-filter", 2, 0, "fit/training", 0)
         after = step.reconstruct(sample_of(problem), RECONSTRUCTION)
         assert after.reconstruction < losses.reconstruction
         for one, other in zip(before, step.layout.weights(step.target), strict=True):
@@ -84,7 +116,7 @@ class TestStep:
     def test_each_layer_keeps_its_own_kernels(self):
         problem = Problem()
         before = problem.layout.orders
-        problem.step.reorder(2, 0, "fit/training", 0)
+        problem.step.reorder("cross-filter", 2, 0, "fit/training", 0)
         after = problem.step.layout.orders
         assert any(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
         for one, other in zip(before, after, strict=True):
@@ -92,7 +124,7 @@ class TestStep:
 
     def test_gradients_after_it_are_those_of_a_fit_that_began_in_that_order(self):
         problem = Problem()
-        problem.step.reorder(2, 0, "fit/training", 0)
+        problem.step.reorder("cross-filter", 2, 0, "fit/training", 0)
         problem.layout, problem.target = problem.step.layout, problem.step.target
         sample = sample_of(problem)
         problem.step.reconstruct(sample, RECONSTRUCTION)
@@ -104,7 +136,7 @@ class TestStep:
         orders = []
         for threads in (1, 3):
             problem = Problem(threads=threads)
-            problem.step.reorder(2, 7, "fit/training", 50)
+            problem.step.reorder("cross-filter", 2, 7, "fit/training", 50)
             orders.append(problem.step.layout.orders)
         assert all(torch.equal(one, other) for one, other in zip(*orders, strict=True))
 
@@ -113,5 +145,5 @@ class TestStep:
         with torch.no_grad():
             problem.predictor.linears[-1].bias[0] = torch.nan
         before = problem.step.layout
-        problem.step.reorder(2, 0, "fit/training", 0)
+        problem.step.reorder("cross-filter", 2, 0, "fit/training", 0)
         assert problem.step.layout is before

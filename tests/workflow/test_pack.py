@@ -22,7 +22,11 @@ from nern.stages.reconstruct import load_fitted
 from nern.stages.unpack import _in_order
 
 MODES = ("none", "in-filter", "cross-filter")
-OTHERS = [("decoupled-gelu", "cross-filter"), ("decoupled-reordered", "cross-filter")]
+OTHERS = [
+    ("decoupled-gelu", "cross-filter"),
+    ("decoupled-reordered", "cross-filter"),
+    ("decoupled-reordered", "in-filter"),
+]
 
 
 def metrics(cell=CELL):
@@ -100,6 +104,19 @@ def test_a_predictor_without_the_order_that_its_fit_made_is_refused(run, capsys)
         capsys.readouterr()
         assert nern("evaluate", cell) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_an_order_that_parts_filters_is_no_in_filter_order(run, capsys):
+    cell = CELL.replace("decoupled", "decoupled-reordered").replace("cross-filter", "in-filter")
+    assert nern("permute", ORIGINAL, "--mode", "in-filter") == nern("fit", cell) == nern("evaluate", cell) == 0
+    path, record = Path(cell, "predictor.safetensors"), Path(cell, "fit.json")
+    tensors, metadata = checkpoint.read_tensors(path)
+    checkpoint.write_tensors(path, tensors | {"order.1": tensors["order.1"].roll(1)}, metadata)
+    said = files.read_json(record)
+    said["outputs"]["predictor.safetensors"] = files.sha256(path)
+    files.write_json(record, said)
+    assert nern("evaluate", cell) == 2
+    assert f"{path}: the order of layer 1 parts the kernels of a filter: it is not in-filter" in capsys.readouterr().err
 
 
 def write_nern_1(fitted, path):
