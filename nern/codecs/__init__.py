@@ -22,5 +22,5 @@ AnyCodec = Annotated[
     Field(discriminator="kind"),
 ]
 
-DISTILLABLE = (Uniform, Binary, VectorCodebook)
+DISTILLABLE = (Uniform, Binary, EntropyCoded, VectorCodebook)
 """Those whose values can be trained while they are coded (`nern.method.coded`)."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nern.codecs.base import Array, Arrays, Codec
+from nern.codecs.entropy import EntropyCoded
 from nern.codecs.scaled import Integers, Scaled, quotients
 from nern.codecs.streams import Halves
 from nern.codecs.vector import VectorChoice, VectorCodebook, cut, root_mean_squares
@@ -100,6 +101,16 @@ class CodedIntegers(Coded):
         return self.codec.pack(self.chosen, self._vectors())
 
 
+class CodedLevels(CodedIntegers):
+    """Integers times scales that have no part in choosing them: the step between levels is the matrix's own."""
+
+    def pass_on(self, gradients: Mapping[str, Tensor]) -> None:
+        """w takes the gradient, and s what its integers take."""
+        for name, (integers, scales) in self.chosen.items():
+            unscaled = torch.from_numpy(integers.astype(np.float32)) * float(scales[0])
+            self.parameters[f"growth.{name}"].grad = (gradients[name] * unscaled).sum().view(1)
+
+
 class CodedVectors(Coded):
     """Centers of kernels times scales."""
 
@@ -157,5 +168,7 @@ def coded(codec: Codec, arrays: Arrays) -> Coded:
     """Arrays to be trained while a codec stores them; it must be one of `nern.codecs.DISTILLABLE`."""
     if isinstance(codec, VectorCodebook):
         return CodedVectors(codec, arrays)
+    if isinstance(codec, EntropyCoded):
+        return CodedLevels(codec, arrays)
     assert isinstance(codec, Scaled), codec.kind
     return CodedIntegers(codec, arrays)

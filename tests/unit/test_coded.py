@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nern.codecs.binary import Binary
+from nern.codecs.entropy import EntropyCoded
 from nern.codecs.uniform import Uniform
 from nern.codecs.vector import VectorCodebook
 from nern.method.coded import Coded, coded
@@ -20,6 +21,7 @@ CODECS = {
     "uniform-4": Uniform(kind="uniform", bits=4),
     "ternary": Uniform(kind="uniform", bits=2, coded=True),
     "binary": Binary(kind="binary"),
+    "entropy": EntropyCoded(kind="entropy-coded", step=0.5),
     "kernels": VectorCodebook(kind="vector-codebook", size=5),
 }
 
@@ -85,6 +87,19 @@ def test_gradients_of_integers_are_those_of_lsq(codec: str) -> None:
         torch.testing.assert_close(found.value(name).grad, value.grad)
         torch.testing.assert_close(found.parameters[f"growth.{name}"].grad, growth.grad, rtol=1e-3, atol=1e-5)
     assert torch.equal(found.value("bias").grad, passed["bias"])
+
+
+def test_gradients_of_levels_are_autograds() -> None:
+    """A level's integer passes w straight through, and its scale has no part in choosing it."""
+    found = moved("entropy")
+    passed = gradients(found)
+    found.backward(passed)
+    for name in found.matrices:
+        growth = found.parameters[f"growth.{name}"].clone().requires_grad_()
+        integers = torch.from_numpy(found.chosen[name][0].astype(np.float32))
+        (integers * found.first[name] * growth.exp() * passed[name]).sum().backward()
+        torch.testing.assert_close(found.parameters[f"growth.{name}"].grad, growth.grad, rtol=2e-3, atol=2e-3)
+        assert torch.equal(found.value(name).grad, passed[name])
 
 
 def test_gradients_of_centers_and_scales_are_autograds() -> None:
