@@ -105,7 +105,7 @@ class CodedLevels(CodedIntegers):
     """Integers times scales that have no part in choosing them: the step between levels is the matrix's own."""
 
     def pass_on(self, gradients: Mapping[str, Tensor]) -> None:
-        """w takes the gradient, and s what its integers take."""
+        """The matrix takes the gradient, and its scale what the integers take."""
         for name, (integers, scales) in self.chosen.items():
             unscaled = torch.from_numpy(integers.astype(np.float32)) * float(scales[0])
             self.parameters[f"growth.{name}"].grad = (gradients[name] * unscaled).sum().view(1)
