@@ -156,9 +156,11 @@ def test_every_shipped_configuration_resolves(overlay):
         "protocol.yaml": "frontier.yaml",
         "choices.yaml": "demo.yaml",
         "frontier_resnet56.yaml": "frontier.yaml",
+        "frontier_orders.yaml": "frontier.yaml",
         "fifth.yaml": "frontier.yaml",
         "precision.yaml": "frontier.yaml",
         "cifar100_float32.yaml": "cifar100.yaml",
+        "cifar100_entropy.yaml": "cifar100.yaml",
     }
     names = [below[overlay.name]] if overlay and overlay.name in below else []
     files = [ROOT / "workflow/config" / name for name in names] + ([overlay] if overlay else [])
