@@ -161,10 +161,12 @@ def test_every_shipped_configuration_resolves(overlay):
         "precision.yaml": "frontier.yaml",
         "cifar100_float32.yaml": "cifar100.yaml",
         "cifar100_entropy.yaml": "cifar100.yaml",
+        "resnet56_entropy.yaml": "frontier_resnet56.yaml",
     }
-    names = [below[overlay.name]] if overlay and overlay.name in below else []
-    files = [ROOT / "workflow/config" / name for name in names] + ([overlay] if overlay else [])
-    config = read([ROOT / "config.yaml", *files])
+    names = [overlay.name] if overlay else []
+    while names and names[0] in below:
+        names.insert(0, below[names[0]])
+    config = read([ROOT / "config.yaml", *(ROOT / "workflow/config" / name for name in names)])
     matrix.check(config)
     assert matrix.all_cells(config)
 
