@@ -179,6 +179,8 @@ def _sentence(error: ValidationError, where: str) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "string_type" and not isinstance(first["input"], Mapping | list | None):
         message = "a text is needed, but YAML reads this as something else: quote it"
+    if first["type"] == "value_error" and isinstance(first["input"], Mapping):
+        return f"{where}: {place}: {message}"  # it names the keys that it is about; all of them together say nothing
     shown = repr(first["input"])
     return f"{where}: {place}: {message} (got {shown if len(shown) < 80 else shown[:77] + '...'})"
 

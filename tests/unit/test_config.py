@@ -41,12 +41,12 @@ MISTAKES = {
     "variants that differ by case alone": (
         "variants.Decoupled",
         {},
-        "variants: decoupled and Decoupled differ in upper and lower case alone",
+        "variants: decoupled and Decoupled differ in upper and lower case alone, .*; rename one$",
     ),
     "networks that differ by case alone": (
         "tasks.cifar10.networks.ResNet20",
         {"architecture": "cifar-resnet", "depth": 20},
-        "tasks.cifar10.networks: resnet20 and ResNet20 differ in upper and lower case alone",
+        "tasks.cifar10.networks: resnet20 and ResNet20 differ in upper and lower case alone, .*; rename one$",
     ),
     "word for a number": ("protocol.training.optimizer.lr", "fast", "optimizer.lr: Input should be a valid number"),
     "boolean for a number": ("protocol.training.batch", True, "a number is needed"),
